@@ -1,0 +1,1 @@
+"""safe-reporting: multi-agency records, redacted and routed over Kafka. See docs/ for the design."""

@@ -1,0 +1,1 @@
+"""What the services share. Services import the kernel and never each other."""

@@ -1,0 +1,119 @@
+"""Consumers and producers with the settings that the promises depend on, and errors said once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+from services.kernel.errors import RefusedError, SafeReportingError, UnreachableError
+from services.kernel.record import Inbound
+from services.kernel.sensitive import SensitiveBytes
+
+_REFUSED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._AUTHENTICATION,
+}
+_MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+class PositionError(SafeReportingError):
+    """A group has no committed position, or it lies outside what the topic still holds."""
+
+    code = "position"
+
+
+def transactional_producer(config: Mapping[str, str], *, service: str, slot: int) -> Producer:
+    """A producer whose transactional id outlives restarts, so that a successor ends what was left open."""
+    return Producer(
+        {
+            **config,
+            "client.id": f"{service}-{slot}",
+            "transactional.id": f"{service}-{slot}",
+            "transaction.timeout.ms": 10_000,
+            "retry.backoff.ms": 5,
+            "linger.ms": 1,
+            "message.max.bytes": 17 * 1024 * 1024,
+            "queue.buffering.max.kbytes": 256 * 1024,
+            "compression.type": "lz4",
+            "enable.idempotence": True,
+            "topic.metadata.refresh.interval.ms": 60_000,
+            "logger": _quiet(),
+        }
+    )
+
+
+def group_consumer(config: Mapping[str, str], *, group: str, slot: int, **overrides: Any) -> Consumer:
+    """A read_committed consumer that never jumps: a missing position is an error."""
+    return Consumer(
+        {
+            **config,
+            "client.id": f"{group}-{slot}",
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "session.timeout.ms": 6_000,
+            "heartbeat.interval.ms": 1_500,
+            "max.poll.interval.ms": 120_000,
+            "partition.assignment.strategy": "range",
+            "fetch.wait.max.ms": 20,
+            "fetch.error.backoff.ms": 50,
+            "fetch.message.max.bytes": 1024 * 1024,
+            "fetch.max.bytes": 32 * 1024 * 1024,
+            "receive.message.max.bytes": 64 * 1024 * 1024,
+            "queued.max.messages.kbytes": 64 * 1024,
+            "allow.auto.create.topics": False,
+            "logger": _quiet(),
+            **overrides,
+        }
+    )
+
+
+def translate(error: KafkaError | KafkaException, doing: str) -> SafeReportingError:
+    """The project's error for one of librdkafka's, in words that say what to do."""
+    kafka = error.args[0] if isinstance(error, KafkaException) else error
+    if kafka.code() in _REFUSED:
+        return RefusedError(f"{doing}: the broker refuses this principal ({kafka.name()}): `topology check`")
+    if kafka.code() in _MISSING:
+        return UnreachableError(f"{doing}: a topic is missing ({kafka.name()}): `safe-reporting topology apply`")
+    if kafka.code() == KafkaError._AUTO_OFFSET_RESET:
+        return PositionError(f"{doing}: the next record is not there any more ({kafka.name()}); nothing is skipped")
+    return UnreachableError(f"{doing}: {kafka.name()}; is the broker up and `SR_KAFKA_BOOTSTRAP` right?")
+
+
+def is_transient(error: KafkaError) -> bool:
+    """True for a consumer error that librdkafka is already mending by itself."""
+    return not error.fatal() and error.code() not in _REFUSED | _MISSING | {KafkaError._AUTO_OFFSET_RESET}
+
+
+def inbound(message: Any) -> Inbound:
+    """A message of librdkafka as the project's own type."""
+    key, value = message.key(), message.value()
+    headers = tuple(
+        (name, None if content is None else SensitiveBytes(content)) for name, content in message.headers() or ()
+    )
+    return Inbound(
+        topic=message.topic(),
+        partition=message.partition(),
+        offset=message.offset(),
+        timestamp=message.timestamp()[1],
+        key=None if key is None else SensitiveBytes(key),
+        value=None if value is None else SensitiveBytes(value),
+        headers=headers,
+    )
+
+
+def _quiet() -> Any:
+    """librdkafka's own log lines go nowhere; what matters comes back as errors."""
+    logger = logging.getLogger("librdkafka")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger

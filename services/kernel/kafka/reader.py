@@ -1,0 +1,130 @@
+"""Read a topic as it stands: no group, no commits, from the beginning to its present end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from services.kernel.errors import UnreachableError
+from services.kernel.kafka.client import inbound, translate
+from services.kernel.record import Inbound, Message
+
+
+def read_all(
+    config: Mapping[str, str], topic: str, *, name: str, committed: bool = True, deadline: float = 60.0
+) -> Iterator[Inbound]:
+    """Yield every record of `topic` up to the end that it had when its last partition was reached.
+
+    Args:
+        name: prefix of the group name, which the principal's permissions must cover.
+        committed: False also shows what open and aborted transactions wrote.
+        deadline: seconds for the whole reading.
+
+    Raises:
+        SafeReportingError: broker unreachable, principal refused, topic missing, deadline passed.
+    """
+    consumer = Consumer(
+        {
+            **config,
+            "group.id": f"{name}-reader",
+            "isolation.level": "read_committed" if committed else "read_uncommitted",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "receive.message.max.bytes": 64 * 1024 * 1024,
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    ends = time.monotonic() + deadline
+    try:
+        partitions = _partitions(consumer, topic)
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        while partitions:
+            message = consumer.poll(0.5)
+            if message is None:
+                if time.monotonic() > ends:
+                    raise UnreachableError(f"reading `{topic}`: not at its end after {deadline:.0f} s")
+                continue
+            error = message.error()
+            if error is None:
+                yield inbound(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                partitions.discard(message.partition())
+            else:
+                raise translate(error, f"reading `{topic}`")
+    finally:
+        consumer.close()
+
+
+def tail(config: Mapping[str, str], topics: list[str], *, name: str, done: Callable[[], bool]) -> Iterator[Inbound]:
+    """Yield committed records that arrive in `topics` from now on, until `done()`.
+
+    Raises:
+        SafeReportingError: broker unreachable, principal refused, topic missing.
+    """
+    consumer = Consumer({**config, "group.id": f"{name}-tail", "enable.auto.commit": False, "fetch.wait.max.ms": 20})
+    try:
+        wanted = [TopicPartition(t, p, OFFSET_END) for t in topics for p in _partitions(consumer, t)]
+        consumer.assign(wanted)
+        while not done():
+            message = consumer.poll(0.2)
+            if message is not None and message.error() is None:
+                yield inbound(message)
+    finally:
+        consumer.close()
+
+
+def send(config: Mapping[str, str], messages: list[tuple[Message, int]], *, deadline: float = 15.0) -> None:
+    """Send each (message, partition) and return when the broker holds them all.
+
+    Raises:
+        SafeReportingError: any of them was not acknowledged by all replicas in time.
+    """
+    failures: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            failures.append(error)
+
+    producer = Producer(
+        {
+            **config,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 5,
+            "message.max.bytes": 17 * 1024 * 1024,
+            "message.timeout.ms": int(deadline * 1000),
+        }
+    )
+    for message, partition in messages:
+        while True:
+            try:
+                producer.produce(
+                    message.topic,
+                    value=message.value,
+                    key=message.key,
+                    headers=list(message.headers),
+                    partition=partition,
+                    on_delivery=delivered,
+                )
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                break
+    unsent = producer.flush(deadline)
+    if failures:
+        raise translate(failures[0], "sending")
+    if unsent:
+        raise UnreachableError(f"sending: {unsent} message(s) not acknowledged after {deadline:.0f} s")
+
+
+def _partitions(consumer: Consumer, topic: str) -> set[int]:
+    try:
+        metadata = consumer.list_topics(topic, timeout=10.0).topics[topic]
+    except KafkaException as error:
+        raise translate(error, f"reading `{topic}`") from error
+    if metadata.error is not None:
+        raise translate(metadata.error, f"reading `{topic}`")
+    return set(metadata.partitions)

@@ -1,0 +1,114 @@
+"""Run a step as a service: settings to exit code, the same for redactor and router."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import structlog
+
+from services.kernel import telemetry
+from services.kernel.errors import Exit, SafeReportingError
+from services.kernel.kafka.client import group_consumer, transactional_producer
+from services.kernel.kafka.loop import Limits, Loop
+from services.kernel.kafka.worker import Worker
+from services.kernel.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Stop:
+    """Set by SIGTERM or SIGINT; the batch under way is finished first."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, _: int, __: FrameType | None) -> None:
+        self._asked = True
+
+    def __call__(self) -> bool:
+        return self._asked
+
+
+def run(service: str, *, factory: str, settings: Settings, topics: list[str], sizes: Callable[[str], int]) -> None:
+    """Run one worker until it is told to stop.
+
+    1. Build the step in its child process: every fault of files, keys and policies ends the start here.
+    2. End what a predecessor of this slot left open, and join the group.
+    3. Cycle; on stop leave the group, so that the others take over at once.
+
+    Raises:
+        SafeReportingError: why the start was refused, or why it cannot go on.
+    """
+    stop = Stop()
+    worker = Worker(
+        factory,
+        settings,
+        service=service,
+        record_deadline=settings.record_deadline_s,
+        batch_deadline=settings.batch_deadline_s,
+        memory_mib=settings.child_memory_mib,
+    )
+    worker.start()  # 1
+    try:
+        config = settings.kafka_config()
+        consumer = group_consumer(config, group=service, slot=settings.slot)
+        loop = Loop(
+            service=service,
+            slot=settings.slot,
+            consumer=consumer,
+            producer=transactional_producer(config, service=service, slot=settings.slot),
+            processor=worker,
+            limits=Limits(
+                batch_records=settings.batch_records,
+                batch_wait=settings.batch_wait_ms / 1000,
+                batch_bytes=settings.batch_bytes,
+                commit_deadline=30.0,
+                flood=settings.flood_limit,
+                message_bytes=sizes,
+            ),
+        )
+        loop.start(topics)  # 2
+        telemetry.serve_metrics(settings.metrics_port)
+        log.info("service_started", service=service, slot=settings.slot)
+        loop.run(stop)  # 3
+        consumer.close()
+        log.info("service_stopped", service=service, slot=settings.slot)
+    finally:
+        worker.stop()
+
+
+def main(start: Callable[[Settings], None], *, settings: Callable[[], Settings]) -> int:
+    """Entry point of `python -m services.<service>.main`: logs configured, errors said, exit code returned."""
+    telemetry.configure_logging()
+    try:
+        start(settings())
+    except SafeReportingError as error:
+        log.error("service_refused", code=error.code)  # noqa: TRY400 - a traceback could show a record
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
+        return error.exit
+    return Exit.DONE
+
+
+def run_workers(module: str, *, count: int) -> int:
+    """Run `count` workers, slots 0 to count-1, each its own process; one that fails ends them all."""
+    stop = Stop()
+    processes = [
+        subprocess.Popen([sys.executable, "-m", module], env={**os.environ, "SR_SLOT": str(slot)})  # noqa: S603
+        for slot in range(count)
+    ]
+    try:
+        while not stop() and all(process.poll() is None for process in processes):
+            time.sleep(0.2)
+    finally:
+        for process in processes:
+            process.terminate()
+        codes = [process.wait(30) for process in processes]
+    return max(abs(code) for code in codes)

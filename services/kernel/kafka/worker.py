@@ -1,0 +1,150 @@
+"""The parent's side of the step process: deadlines, one lonely retry, and quarantine unread."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Connection
+
+import structlog
+
+from services.kernel import telemetry
+from services.kernel.errors import SafeReportingError, UnreachableError
+from services.kernel.record import Batch, Inbound, Outcome
+from services.kernel.vocabulary import Reason
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """Runs a step in a child process that it may lose at any record.
+
+    Args:
+        factory: `module:function` that builds the step from `settings` inside the child.
+        record_deadline: seconds that one record may take.
+        batch_deadline: seconds after which the rest of a batch is left for the next.
+    """
+
+    def __init__(
+        self,
+        factory: str,
+        settings: object,
+        *,
+        service: str,
+        record_deadline: float,
+        batch_deadline: float,
+        memory_mib: int,
+    ) -> None:
+        self._factory = factory
+        self._settings = settings
+        self._service = service
+        self._record_deadline = record_deadline
+        self._batch_deadline = batch_deadline
+        self._memory_mib = memory_mib
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection | None = None
+
+    def start(self) -> None:
+        """Start the child and wait until its step is built and has tested itself.
+
+        Raises:
+            SafeReportingError: what the step's factory refused with.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
+                [
+                    sys.executable,
+                    "-m",
+                    "services.kernel.kafka.child",
+                    str(theirs.fileno()),
+                    self._factory,
+                    str(self._memory_mib),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self._pipe = Connection(ours.detach())
+        self._pipe.send(self._settings)
+        try:
+            word, error = self._pipe.recv() if self._pipe.poll(120) else ("late", None)
+        except (EOFError, ConnectionResetError):
+            word, error = "died", None
+        if word == "ready":
+            return
+        self.stop()
+        if isinstance(error, SafeReportingError):
+            raise error
+        raise UnreachableError(f"the step process of `{self._service}` did not become ready ({word})")
+
+    def stop(self) -> None:
+        """End the child, whatever it is doing."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def process(self, records: list[Inbound], batch: Batch) -> list[Outcome]:
+        """Return the outcomes of a prefix of `records`: all of them unless the batch deadline passed.
+
+        1. Hand over the batch; take one outcome a record, each within the record deadline.
+        2. A record that is late, or on which the child dies, is tried once more alone in a new child.
+        3. If it fails again it is quarantined unread; the rest of the batch goes on.
+        """
+        outcomes: list[Outcome] = []
+        ends = time.monotonic() + self._batch_deadline
+        while len(outcomes) < len(records) and time.monotonic() < ends:
+            failure = self._run(records[len(outcomes) :], batch, outcomes, ends)  # 1
+            if failure is None:
+                continue
+            self._restart(failure)
+            suspect = records[len(outcomes)]
+            if self._run([suspect], batch, outcomes, time.monotonic() + self._record_deadline) is None:  # 2
+                continue
+            self._restart(failure)
+            outcomes.append(self.quarantine(suspect, failure))  # 3
+        return outcomes
+
+    def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
+        """The outcome of a record that no step may read.
+
+        Raises:
+            UnreachableError: not even that worked; the service stops.
+        """
+        outcomes: list[Outcome] = []
+        ends = time.monotonic() + self._batch_deadline
+        if self._run([record], Batch(now=0), outcomes, ends, reason=reason) is not None:
+            raise UnreachableError(f"the step process of `{self._service}` cannot seal a record")
+        return outcomes[0]
+
+    def _run(
+        self, records: list[Inbound], batch: Batch, outcomes: list[Outcome], ends: float, reason: Reason | None = None
+    ) -> Reason | None:
+        """Append outcomes until done or out of time; return why the child must be replaced, if it must."""
+        if self._pipe is None:
+            self.start()
+        pipe = self._pipe
+        assert pipe is not None  # noqa: S101 - for the type checker: start() opened it or raised
+        try:
+            pipe.send((batch, records, reason))
+            for _ in records:
+                if not pipe.poll(self._record_deadline if reason is None else self._batch_deadline):
+                    return Reason.TIMEOUT
+                outcomes.append(pipe.recv())
+                if time.monotonic() >= ends and len(outcomes) < len(records):
+                    self.stop()  # the child still works on the rest: a new one for the next batch
+                    return None
+        except (EOFError, OSError):
+            return Reason.CRASHED
+        return None
+
+    def _restart(self, reason: Reason) -> None:
+        telemetry.CHILD_RESTARTS.labels(self._service, reason.value).inc()
+        log.warning("step_process_restarted", service=self._service, reason=reason.value)
+        self.stop()
+        self.start()

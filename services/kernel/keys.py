@@ -1,0 +1,131 @@
+"""Keys from files: one `<name>.<key id>` each, mode 0600, read once at the start of a service.
+
+Values carry the key id, so that an old key can verify until it is retired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyrage
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from services.kernel.errors import ConfigError
+
+_DEV_KEY_ID = "dev"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Key:
+    """Raw material of one key file, and the id that values made with it carry."""
+
+    name: str
+    id: str
+    material: bytes
+
+
+def pseudonym(key: bytes, *parts: str) -> str:
+    """HMAC-SHA-256 over length-prefixed `parts`, 32 hex digits (128 bits)."""
+    mac = hmac.new(key, digestmod=hashlib.sha256)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        mac.update(len(data).to_bytes(4, "big"))
+        mac.update(data)
+    return mac.hexdigest()[:32]
+
+
+def derive(key: bytes, info: str) -> bytes:
+    """HKDF-Expand (RFC 5869, SHA-256) of a uniformly random key: 32 bytes for one partner and purpose."""
+    return HKDFExpand(algorithm=hashes.SHA256(), length=32, info=info.encode()).derive(key)
+
+
+def load(directory: Path, names: Iterable[str]) -> dict[str, Key]:
+    """Read the newest key of each of `names` from `directory`.
+
+    Raises:
+        ConfigError: listing every key that is missing, unreadable or open to others.
+    """
+    found: dict[str, Key] = {}
+    faults: list[str] = []
+    for name in names:
+        files = sorted(directory.glob(f"{name}.*")) if directory.is_dir() else []
+        if not files:
+            faults.append(f"no key `{name}.<key id>` in `{directory}`: make one, or `safe-reporting keys init --dev`")
+            continue
+        path = files[-1]
+        try:
+            if not name.endswith("-pub") and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                faults.append(f"key file `{path}` is open to group or others: chmod 600")
+                continue
+            found[name] = Key(name, path.suffix[1:], path.read_bytes().strip())
+        except OSError as error:
+            faults.append(f"key file `{path}` cannot be read: {error.strerror}")
+    if faults:
+        raise ConfigError("keys", faults)
+    return found
+
+
+def secret(key: Key) -> bytes:
+    """The 32 bytes of a symmetric key written as hex.
+
+    Raises:
+        ConfigError: when the file holds anything else.
+    """
+    try:
+        material = bytes.fromhex(key.material.decode("ascii"))
+    except ValueError:
+        material = b""
+    if len(material) != 32:
+        raise ConfigError("keys", [f"key `{key.name}.{key.id}` is not 64 hex digits"])
+    return material
+
+
+def private_key(key: Key) -> Ed25519PrivateKey:
+    """The Ed25519 private key of an `attest` or `ledger` file."""
+    return Ed25519PrivateKey.from_private_bytes(secret(key))
+
+
+def public_key(key: Key) -> Ed25519PublicKey:
+    """The Ed25519 public key of a `*-pub` file."""
+    return Ed25519PublicKey.from_public_bytes(secret(key))
+
+
+def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
+    """Make a whole set of keys for development, never overwriting one; return the files made.
+
+    The compliance identity that opens sealed detail and quarantine lands in the subfolder
+    `compliance/`, which no service reads: in production it is made elsewhere and stays there.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    vault = directory / "compliance"
+    vault.mkdir(exist_ok=True, mode=0o700)
+    made: list[Path] = []
+
+    def write(path: Path, text: str) -> None:
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text + "\n")
+            made.append(path)
+
+    write(directory / f"pseudonym.{_DEV_KEY_ID}", secrets.token_hex(32))
+    for partner in partners:
+        write(directory / f"partner-{partner}.{_DEV_KEY_ID}", secrets.token_hex(32))
+    attest = directory / f"attest.{_DEV_KEY_ID}"
+    write(attest, secrets.token_hex(32))
+    signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(attest.read_text().strip()))
+    raw = signer.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    write(directory / f"attest-pub.{_DEV_KEY_ID}", raw.hex())
+    identity_file = vault / f"seal-identity.{_DEV_KEY_ID}"
+    write(identity_file, str(pyrage.x25519.Identity.generate()))
+    identity = pyrage.x25519.Identity.from_str(identity_file.read_text().strip())
+    write(directory / f"seal-pub.{_DEV_KEY_ID}", str(identity.to_public()))
+    return made

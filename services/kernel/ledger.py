@@ -1,0 +1,111 @@
+"""Ledger entries: what is said of each outcome, in the same transaction that lets it out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+
+import orjson
+
+from services.kernel.record import Inbound, Message, Outcome
+from services.kernel.vocabulary import Operation, OutcomeKind
+
+TOPIC = "ledger"
+
+_OPERATION = {
+    OutcomeKind.REDACTED: Operation.ALTERATION,
+    OutcomeKind.FORWARDED: Operation.DISCLOSURE,
+    OutcomeKind.WITHHELD: Operation.COLLECTION,
+    OutcomeKind.QUARANTINED: Operation.COLLECTION,
+}
+
+
+def rfc3339(milliseconds: int) -> str:
+    """UTC time with milliseconds, as every entry and header writes it."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def entry_id(service: str, topic: str, partition: int, offset: int) -> str:
+    """The same for the same outcome, so that a doubled entry is seen at once."""
+    return hashlib.sha256(f"{service}/{topic}/{partition}/{offset}".encode()).hexdigest()[:32]
+
+
+def entry(record: Inbound, outcome: Outcome, *, service: str, slot: int, previous: int, now: int) -> Message:
+    """The entry of one outcome.
+
+    Args:
+        previous: the offset handled before this one in its partition, -1 for none.
+        now: milliseconds since the epoch, UTC, read once for the batch.
+    """
+    body = {
+        "v": 1,
+        "id": entry_id(service, record.topic, record.partition, record.offset),
+        "operation": _OPERATION[outcome.kind],
+        "time": rfc3339(now),
+        "service": service,
+        "instance": f"{service}-{slot}",
+        "source": {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "previous": previous,
+        },
+        "record": outcome.record,
+        "agency": outcome.agency,
+        "feed": outcome.feed,
+        "area": outcome.area,
+        "roles": outcome.roles,
+        "outcome": outcome.kind,
+        "reason": outcome.reason.coarse if outcome.reason else None,
+        "plan": outcome.plan,
+        "decisions": [
+            {
+                "partner": decision.partner,
+                "view": decision.view,
+                "effect": decision.effect,
+                "policies": decision.policies,
+                "basis": decision.basis,
+            }
+            for decision in outcome.decisions
+        ],
+        "sealed": base64.b64encode(outcome.detail).decode() if outcome.detail else None,
+        "versions": dict(outcome.versions),
+        "decided_at": outcome.decided_at,
+    }
+    return Message(TOPIC, None, orjson.dumps(body))
+
+
+def consultation(record: Inbound, *, by: str, why: str, now: int) -> Message:
+    """The entry of a person who opens a sealed record; committed before it is opened.
+
+    Args:
+        by: the person's own identifier at their agency.
+        why: a word of the closed list of grounds.
+    """
+    stamp = rfc3339(now)
+    body = {
+        "v": 1,
+        "id": hashlib.sha256(f"{by}/{why}/{record.partition}/{record.offset}/{now}".encode()).hexdigest()[:32],
+        "operation": Operation.CONSULTATION,
+        "time": stamp,
+        "service": "compliance",
+        "instance": "compliance-0",
+        "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset, "previous": -1},
+        "record": None,
+        "agency": None,
+        "feed": None,
+        "area": None,
+        "roles": [],
+        "outcome": "consulted",
+        "reason": None,
+        "plan": None,
+        "decisions": [],
+        "sealed": None,
+        "versions": {},
+        "decided_at": stamp,
+        "by": by,
+        "why": why,
+    }
+    return Message(TOPIC, None, orjson.dumps(body))

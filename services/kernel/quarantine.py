@@ -1,0 +1,88 @@
+"""Quarantine: the one way in which a record, or a text of it, is set aside for people to look at."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.kernel.detail import Detail, seal_detail
+from services.kernel.ledger import rfc3339
+from services.kernel.record import Header, Inbound, Message, Outcome
+from services.kernel.sealing import Sealer
+from services.kernel.vocabulary import OutcomeKind, Reason
+
+TOPIC = "quarantine"
+
+
+class SetAside(msgspec.Struct, frozen=True):
+    """What the sealed value of a quarantine message holds: a whole record, or `texts` by pointer."""
+
+    reason: str
+    key: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    value: bytes | None
+    texts: dict[str, str] = {}
+
+
+def message(record: Inbound, reason: Reason, *, sealer: Sealer, texts: dict[str, str] | None = None) -> Message:
+    """The quarantine message of `record`; with `texts`, of these alone.
+
+    The value is age bytes of msgpack, padded. Headers are bounded and open: coarse reason, position and
+    time of the source record, and the id of the key that opens the value.
+    """
+    whole = texts is None
+    content = SetAside(
+        reason=reason.value,
+        key=record.key.reveal() if whole and record.key is not None else None,
+        headers=tuple((name, value.reveal() if value is not None else None) for name, value in record.headers)
+        if whole
+        else (),
+        value=record.value.reveal() if whole and record.value is not None else None,
+        texts=texts or {},
+    )
+    return Message(TOPIC, None, sealer.seal(msgspec.msgpack.encode(content)), _headers(record, reason, sealer))
+
+
+def outcome(
+    record: Inbound,
+    reason: Reason,
+    *,
+    sealer: Sealer,
+    agency: str | None = None,
+    feed: str | None = None,
+    plan: str | None = None,
+    versions: tuple[tuple[str, str], ...] = (),
+) -> Outcome:
+    """The outcome of a record that is set aside whole; the exact reason is sealed."""
+    return Outcome(
+        OutcomeKind.QUARANTINED,
+        reason,
+        messages=(message(record, reason, sealer=sealer),),
+        agency=agency,
+        feed=feed,
+        plan=plan,
+        detail=seal_detail(Detail(reason=reason.value), sealer),
+        versions=versions,
+    )
+
+
+def read(opened: bytes) -> SetAside:
+    """What was set aside, from what `open_sealed` returned.
+
+    Raises:
+        ValueError: the bytes are not a quarantine value.
+    """
+    try:
+        return msgspec.msgpack.decode(opened, type=SetAside)
+    except msgspec.DecodeError as error:
+        raise ValueError("not a quarantine value") from error
+
+
+def _headers(record: Inbound, reason: Reason, sealer: Sealer) -> tuple[Header, ...]:
+    return (
+        ("sr-reason", reason.coarse.value.encode()),
+        ("sr-source-topic", record.topic.encode()),
+        ("sr-source-partition", str(record.partition).encode()),
+        ("sr-source-offset", str(record.offset).encode()),
+        ("sr-time", rfc3339(max(record.timestamp, 0)).encode()),
+        ("sr-recipient", sealer.key_id.encode()),
+    )

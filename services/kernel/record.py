@@ -1,0 +1,92 @@
+"""Records and outcomes: the types that cross the seams between Kafka and the pure steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.kernel.sensitive import SensitiveBytes
+from services.kernel.vocabulary import OutcomeKind, Reason
+
+Header = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One record as Kafka delivered it. `timestamp` is milliseconds since the epoch, UTC."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: SensitiveBytes | None
+    value: SensitiveBytes | None
+    headers: tuple[tuple[str, SensitiveBytes | None], ...] = ()
+
+    def header(self, name: str) -> bytes | None:
+        """The one value of header `name`; None where it is absent, empty or given twice."""
+        found = [value for key, value in self.headers if key == name]
+        return found[0].reveal() if len(found) == 1 and found[0] is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to produce, always to the partition number of its input."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the router decided for one partner."""
+
+    partner: str
+    view: str
+    effect: str  # "allow" or "deny"
+    policies: tuple[str, ...]
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Exactly one for each input offset: what happened, what to send, what the ledger says.
+
+    `detail` is sealed by the step already (age bytes), or empty when there was nothing to seal.
+    """
+
+    kind: OutcomeKind
+    reason: Reason | None = None
+    messages: tuple[Message, ...] = ()
+    agency: str | None = None
+    feed: str | None = None
+    area: str | None = None
+    roles: tuple[str, ...] = ()
+    record: str | None = None
+    plan: str | None = None
+    detail: bytes = b""
+    decisions: tuple[Decision, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    decided_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What holds for one batch: `now` is milliseconds since the epoch, read once by the loop."""
+
+    now: int
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class Step(Protocol):
+    """A service's pure part, built inside the child process."""
+
+    def __call__(self, record: Inbound, batch: Batch) -> Outcome:
+        """Return the record's one outcome. Data never raises; a bug does and quarantines the record."""
+        ...
+
+    def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
+        """The outcome of a record that cannot be handled (fault, timeout, crash, oversize)."""
+        ...

@@ -1,0 +1,80 @@
+"""Settings of a service: typed, frozen, from `SR_*` variables, built once in `main` and passed down."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.kernel.errors import ConfigError
+from services.kernel.paths import ROOT
+
+
+class Settings(BaseSettings):
+    """What redactor and router have in common. Secrets are files under `keys_dir`."""
+
+    model_config = SettingsConfigDict(env_prefix="SR_", frozen=True, extra="forbid")
+
+    keys_dir: Path = Path("/run/safe-reporting/keys")
+    schemas_dir: Path = ROOT / "schemas"
+    policies_dir: Path = ROOT / "policies"
+    topology_file: Path = ROOT / "deploy" / "topology.yaml"
+    slot: int = Field(default=0, ge=0, le=999, description="number of this worker: its transactional.id")
+    batch_records: int = Field(default=500, ge=1, le=5000)
+    batch_wait_ms: int = Field(default=50, ge=1, le=5000)
+    batch_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    record_deadline_s: float = Field(default=2.0, gt=0, le=60)
+    batch_deadline_s: float = Field(default=20.0, gt=0, le=120)
+    child_memory_mib: int = Field(default=2048, ge=512, description="data limit of the child process")
+    flood_limit: int = Field(default=1000, ge=1, description="consecutive quarantines that stop the service")
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="0: no metrics server")
+    kafka_bootstrap: str = ""
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str = ""
+    kafka_username: str = ""
+    kafka_password: str = Field(default="", repr=False)
+    kafka_password_file: Path | None = None
+    kafka_ca_file: Path | None = None
+
+    def kafka_config(self) -> dict[str, str]:
+        """librdkafka's connection settings.
+
+        Raises:
+            ConfigError: no bootstrap servers, or a password file that cannot be read.
+        """
+        if not self.kafka_bootstrap:
+            raise ConfigError("settings", ["`SR_KAFKA_BOOTSTRAP` is not set: `host:port` of a broker"])
+        password = self.kafka_password
+        if self.kafka_password_file is not None:
+            try:
+                password = self.kafka_password_file.read_text().strip()
+            except OSError as error:
+                raise ConfigError("settings", [f"`SR_KAFKA_PASSWORD_FILE`: {error.strerror}"]) from error
+        config = {
+            "bootstrap.servers": self.kafka_bootstrap,
+            "security.protocol": self.kafka_security_protocol,
+            "sasl.mechanism": self.kafka_sasl_mechanism,
+            "sasl.username": self.kafka_username,
+            "sasl.password": password,
+            "ssl.ca.location": str(self.kafka_ca_file or ""),
+        }
+        return {name: value for name, value in config.items() if value}
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read settings from the environment.
+
+    Raises:
+        ConfigError: naming every variable that is wrong, never its value.
+    """
+    known = {f"SR_{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith("SR_") and name not in known)
+    if unknown:
+        raise ConfigError("settings", [f"`{name}` is not a setting" for name in unknown])
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+    except ValidationError as error:
+        faults = [f"`SR_{'_'.join(map(str, e['loc'])).upper()}`: {e['msg'].lower()}" for e in error.errors()]
+        raise ConfigError("settings", faults) from error

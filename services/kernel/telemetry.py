@@ -1,0 +1,73 @@
+"""Logs and metrics that cannot carry a record: static event names, a closed set of keys and labels."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+#: Every key that a log line may have. Values are positions, counts, closed words and durations.
+LOG_KEYS = frozenset(
+    {"event", "level", "timestamp", "service", "slot", "topic", "partition", "offset", "count", "reason", "code"}
+    | {"outcome", "seconds", "attempt", "port", "where", "signal", "version", "faults"}
+)
+
+RECORDS = Counter(
+    "safe_reporting_records", "Input records by their one outcome.", ["service", "feed", "outcome", "reason"]
+)
+BATCH_SECONDS = Histogram(
+    "safe_reporting_batch_seconds",
+    "Seconds of one batch by stage.",
+    ["service", "stage"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+)
+ABORTS = Counter("safe_reporting_transaction_aborts", "Transactions aborted and done again.", ["service"])
+CHILD_RESTARTS = Counter("safe_reporting_child_restarts", "Step processes started anew.", ["service", "reason"])
+ASSIGNED = Gauge("safe_reporting_assigned_partitions", "Partitions this worker holds.", ["service"])
+
+
+def _closed_keys(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Refuse a key outside `LOG_KEYS`: a programming error, found by the first test that logs it."""
+    unknown = event.keys() - LOG_KEYS
+    if unknown:
+        raise ValueError(f"log keys {sorted(unknown)} are not in LOG_KEYS")
+    return event
+
+
+def configure_logging() -> None:
+    """Send JSON lines to standard error; an unhandled exception shows type and place, never a value."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _closed_keys,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.getLogger().handlers[:] = [logging.NullHandler()]
+    sys.excepthook = _safe_excepthook
+
+
+def where(error: BaseException) -> str:
+    """`file:line function` of the innermost frame: all that is told of an unexpected exception."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    return f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno} {last.name}" if last else "unknown"
+
+
+def _safe_excepthook(kind: type[BaseException], error: BaseException, _: object) -> None:
+    structlog.get_logger().error("unhandled_exception", code=kind.__name__, where=where(error))
+
+
+def serve_metrics(port: int) -> None:
+    """Serve `/metrics` on every interface; port 0 serves nothing."""
+    if port:
+        start_http_server(port)

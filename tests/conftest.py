@@ -1,0 +1,10 @@
+"""Order of the run: what needs no broker first, then the broker, then kills and restarts."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast lanes first, so that a fault shows early."""
+    items.sort(key=lambda item: 2 * bool(item.get_closest_marker("chaos")) + bool(item.get_closest_marker("kafka")))

@@ -1,0 +1,275 @@
+"""The loop's contract: whatever error comes at whatever step, each offset commits exactly once or the process ends.
+
+Kafka's own faults of each class cannot be made at will on a real broker, so broker, consumer and
+producer are modelled here; the kill test does the same on a real one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from services.kernel.errors import SafeReportingError
+from services.kernel.kafka.loop import FloodError, Limits, Loop
+from services.kernel.record import Batch, Inbound, Message, Outcome
+from services.kernel.vocabulary import OutcomeKind, Reason
+
+TOPIC, RECORDS = "agency.gmp.police-crime", 7
+
+
+def kafka_error(kind: str) -> KafkaException:
+    code = KafkaError.INVALID_PRODUCER_EPOCH if kind == "fatal" else KafkaError._TIMED_OUT
+    return KafkaException(KafkaError(code, kind, kind == "fatal", kind == "retriable", kind == "abortable"))
+
+
+class FakeMessage:
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def topic(self) -> str:
+        return TOPIC
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> None:
+        return None
+
+    def value(self) -> bytes:
+        return b"%d" % self._offset
+
+    def headers(self) -> None:
+        return None
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
+
+    def error(self) -> None:
+        return None
+
+
+class FakeBroker:
+    """Committed messages and one group's offset: what a read_committed reader sees."""
+
+    def __init__(self) -> None:
+        self.committed: list[tuple[str, bytes]] = []
+        self.offset = 0
+        self.faults: dict[str, Iterator[KafkaException]] = {}
+
+    def fault(self, step: str) -> None:
+        error = next(self.faults.get(step, iter(())), None)
+        if error is not None:
+            raise error
+
+
+class FakeConsumer:
+    def __init__(self, broker: FakeBroker) -> None:
+        self._broker = broker
+        self._position = -1
+
+    def subscribe(self, topics: list[str], *, on_assign: Callable[..., None], **_: Any) -> None:
+        self._on_assign = on_assign
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return [TopicPartition(p.topic, p.partition, self._broker.offset) for p in partitions]
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self._position = partitions[0].offset
+
+    def seek(self, partition: TopicPartition) -> None:
+        self._position = partition.offset
+
+    def poll(self, _: float) -> FakeMessage | None:
+        self._broker.fault("poll")
+        if self._position < 0:
+            self._on_assign(self, [TopicPartition(TOPIC, 0)])
+        if self._position >= RECORDS:
+            return None
+        self._position += 1
+        return FakeMessage(self._position - 1)
+
+    def consumer_group_metadata(self) -> str:
+        return "generation"
+
+
+class FakeProducer:
+    def __init__(self, broker: FakeBroker) -> None:
+        self._broker = broker
+        self._open: list[tuple[str, bytes]] | None = None
+        self._offset: int | None = None
+
+    def init_transactions(self, _: float) -> None:
+        self._broker.fault("init")
+
+    def begin_transaction(self) -> None:
+        self._broker.fault("begin")
+        assert self._open is None
+        self._open = []
+
+    def produce(self, topic: str, *, value: bytes, **_: Any) -> None:
+        self._broker.fault("produce")
+        assert self._open is not None
+        self._open.append((topic, value))
+
+    def send_offsets_to_transaction(self, offsets: list[TopicPartition], group: str, _: float) -> None:
+        self._broker.fault("offsets")
+        assert group == "generation"
+        self._offset = offsets[0].offset
+
+    def commit_transaction(self, _: float) -> None:
+        self._broker.fault("commit")
+        assert self._open is not None
+        assert self._offset is not None
+        self._broker.committed += self._open
+        self._broker.offset = self._offset
+        self._open = None
+
+    def abort_transaction(self, _: float) -> None:
+        self._broker.fault("abort")
+        self._open = None
+
+
+class Echo:
+    """Forwards each record as it is; the wanted number of outcomes a batch."""
+
+    def __init__(self, at_most: int = 100) -> None:
+        self._at_most = at_most
+
+    def process(self, records: list[Inbound], batch: Batch) -> list[Outcome]:
+        return [
+            Outcome(OutcomeKind.REDACTED, messages=(Message("redacted", None, r.value.reveal()),))
+            for r in records[: self._at_most]
+            if r.value is not None
+        ]
+
+    def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
+        return Outcome(OutcomeKind.QUARANTINED, reason, (Message("quarantine", None, b"sealed"),))
+
+
+def make(broker: FakeBroker, processor: Any = None, **limits: Any) -> Loop:
+    loop = Loop(
+        service="redactor",
+        slot=0,
+        consumer=FakeConsumer(broker),  # type: ignore[arg-type]  # the model above
+        producer=FakeProducer(broker),  # type: ignore[arg-type]
+        processor=processor or Echo(),
+        limits=Limits(
+            **{
+                "batch_records": 3, "batch_wait": 1.0, "batch_bytes": 10_000, "commit_deadline": 1.0, "flood": 100,
+                "message_bytes": lambda _: 1000,
+            } | limits
+        ),
+    )  # fmt: skip
+    loop.start([TOPIC])
+    return loop
+
+
+def run_to_the_end(broker: FakeBroker) -> int:
+    """Run, starting a new process whenever one ends with an error; return how many were started."""
+    starts = 0
+    while broker.offset < RECORDS:
+        starts += 1
+        assert starts < 10, "no progress"
+        try:
+            loop = make(broker)
+            while broker.offset < RECORDS:
+                loop.cycle()
+        except (SafeReportingError, KafkaException):
+            continue
+    return starts
+
+
+def entries(broker: FakeBroker) -> list[dict[str, Any]]:
+    return [json.loads(value) for topic, value in broker.committed if topic == "ledger"]
+
+
+@pytest.mark.parametrize("step", ["poll", "init", "begin", "produce", "offsets", "commit", "abort"])
+@pytest.mark.parametrize("kind", ["retriable", "abortable", "fatal", "other"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_every_error_at_every_step_leaves_each_record_committed_once(step: str, kind: str, times: int) -> None:
+    broker = FakeBroker()
+    broker.faults[step] = iter([kafka_error(kind)] * times)
+    if step == "abort":
+        broker.faults["offsets"] = iter([kafka_error("abortable")])
+    run_to_the_end(broker)
+    assert [value for topic, value in broker.committed if topic == "redacted"] == [b"%d" % i for i in range(RECORDS)]
+    sources = [entry["source"] for entry in entries(broker)]
+    assert [source["offset"] for source in sources] == list(range(RECORDS))
+    assert [source["previous"] for source in sources] == list(range(-1, RECORDS - 1))
+
+
+@pytest.mark.parametrize(("step", "kind", "starts"), [("commit", "retriable", 1), ("offsets", "abortable", 1),
+                                                      ("commit", "fatal", 2), ("begin", "other", 2)])  # fmt: skip
+def test_only_fatal_and_unclassified_errors_end_the_process(step: str, kind: str, starts: int) -> None:
+    broker = FakeBroker()
+    broker.faults[step] = iter([kafka_error(kind)])
+    assert run_to_the_end(broker) == starts
+
+
+def test_an_unanswered_commit_is_asked_again_and_then_ends_the_process_without_an_abort() -> None:
+    broker = FakeBroker()
+    broker.faults["commit"] = iter([kafka_error("retriable")] * 100_000_000)
+    broker.faults["abort"] = iter([AssertionError("aborted")])  # type: ignore[list-item]
+    loop = make(broker, commit_deadline=0.05)
+    with pytest.raises(SafeReportingError, match="no answer from the broker"):
+        loop.cycle()
+
+
+def test_endless_aborts_end_the_process() -> None:
+    broker = FakeBroker()
+    broker.faults["offsets"] = iter([kafka_error("abortable")] * 100)
+    loop = make(broker)
+    with pytest.raises(SafeReportingError, match="twenty transactions aborted"):
+        for _ in range(30):
+            loop.cycle()
+
+
+def test_what_a_batch_did_not_reach_is_read_again() -> None:
+    broker = FakeBroker()
+    loop = make(broker, Echo(at_most=2))
+    handled = [loop.cycle() for _ in range(4)]
+    assert handled == [2, 2, 2, 1]
+    assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
+
+
+def test_without_the_lease_nothing_is_published_and_nothing_is_skipped() -> None:
+    broker = FakeBroker()
+    loop = make(broker)
+    loop._lease = type("Closed", (), {"held": lambda self: False})()
+    assert loop.cycle() == 0
+    assert broker.committed == []
+    loop._lease = None
+    while loop.cycle():
+        pass
+    assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
+
+
+def test_an_outcome_larger_than_its_topic_allows_is_quarantined_as_oversize() -> None:
+    broker = FakeBroker()
+    loop = make(broker, message_bytes=lambda topic: 10 if topic == "redacted" else 1000)
+    loop.cycle()
+    assert {topic for topic, _ in broker.committed} == {"quarantine", "ledger"}
+    assert {entry["reason"] for entry in entries(broker)} == {"format"}
+
+
+def test_a_flood_of_quarantines_stops_before_the_flood_is_committed() -> None:
+    broker = FakeBroker()
+    loop = make(broker, message_bytes=lambda topic: 10 if topic == "redacted" else 1000, flood=3)
+    with pytest.raises(FloodError):
+        loop.cycle()
+    assert broker.committed == []
+
+
+def test_a_group_without_a_position_is_refused() -> None:
+    broker = FakeBroker()
+    broker.offset = -1001
+    loop = make(broker)
+    with pytest.raises(SafeReportingError, match="topology apply"):
+        loop.cycle()
