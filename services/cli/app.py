@@ -1,0 +1,66 @@
+"""The `safe-reporting` command: every part of the product, from one place."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.cli import bench, demo, keys, quarantine, records, schema, topology
+from services.kernel.errors import SafeReportingError
+from services.kernel.kafka import service
+from services.kernel.settings import load_settings
+
+app = typer.Typer(
+    name="safe-reporting",
+    help="Victims and witnesses can report crime without the report becoming an immigration referral.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(demo.demo)
+app.command()(records.redact)
+app.command()(records.detect)
+app.add_typer(topology.app, name="topology", help="Topics, groups and permissions: plan, apply, check.")
+app.add_typer(schema.app, name="schema", help="Feed schemas: check them, show the plan of one.")
+app.add_typer(quarantine.app, name="quarantine", help="What failed closed: list it, open one with its key.")
+app.add_typer(keys.app, name="keys", help="Keys of a deployment.")
+app.add_typer(bench.app, name="bench", help="Measure throughput and latency.")
+
+Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes to run; each holds one slot.")]
+
+
+@app.command()
+def redactor(workers: Workers = 1) -> None:
+    """Run the redactor: agency topics in, redacted records out. Settings are SR_* variables."""
+    _run("redactor", workers)
+
+
+@app.command()
+def router(workers: Workers = 1) -> None:
+    """Run the router: redacted records in, partner topics out. Settings are SR_* variables."""
+    _run("router", workers)
+
+
+def _run(name: str, workers: int) -> None:
+    if workers > 1:
+        raise typer.Exit(service.run_workers(f"services.{name}.main", count=workers))
+    import importlib
+
+    start = importlib.import_module(f"services.{name}.main").start
+    raise typer.Exit(service.main(start, settings=load_settings))
+
+
+def main() -> None:
+    """Run the command; an expected error is one message and its exit code, never a traceback."""
+    try:
+        app()
+    except SafeReportingError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+        sys.exit(error.exit)
+
+
+if __name__ == "__main__":
+    main()

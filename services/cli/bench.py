@@ -1,0 +1,199 @@
+"""`safe-reporting bench pipeline`: throughput of one worker of each service, and latency at a steady rate."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.pipeline import Numberer, Pipeline, Sample, let_out, load_samples
+from services.kernel import jsonio
+from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.reader import read_all, send, tail
+from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.paths import ROOT
+from services.kernel.record import Batch, Inbound, Message
+from services.kernel.sensitive import SensitiveBytes
+from services.kernel.settings import Settings
+from services.redactor.build import build_step
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `pipeline` a subcommand."""
+
+
+@app.command()
+def pipeline(
+    records: Annotated[int, typer.Option(min=500, help="Records of the throughput runs.")] = 5000,
+    seconds: Annotated[int, typer.Option(min=5, help="Seconds of the latency run at 100 records/s.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Measure on an embedded broker: one redactor alone, one router alone, then both at 100 records/s."""
+    console = Console(highlight=False, stderr=True)
+    samples = load_samples(ROOT / "samples")
+    figures: dict[str, float] = {}
+    topology = load_topology()
+    with EmbeddedKafka(on_progress=console.print) as broker:
+        apply(broker.client_config("admin"), topology, profile="embedded")
+        sent = list(_numbered(samples, records))
+        figures["bytes_a_record"] = statistics.mean(len(m.value or b"") for m in sent)
+        with Pipeline(broker, redactors=0, routers=0) as idle:
+            folder = idle.keys_dir
+            console.print(f"{records} records wait in the agency topics; starting one redactor")
+            idle.send(sent)
+            with Pipeline(broker, redactors=1, routers=0, keys_dir=folder) as alone:
+                alone.wait(records, seconds=600, routed=False)
+            figures |= _throughput(broker, "redactor")
+            console.print("starting one router on what it redacted")
+            with Pipeline(broker, redactors=0, routers=1, keys_dir=folder) as alone:
+                alone.wait(records, seconds=600)
+            figures |= _throughput(broker, "router")
+            console.print(f"both at 100 records/s for {seconds} s")
+            with Pipeline(broker, redactors=1, routers=1, keys_dir=folder) as both:
+                figures |= _latency(both, samples, first=records, seconds=seconds)
+            figures |= _shares(folder, sent[:1000])
+    if as_json:
+        print(json.dumps(figures, indent=2))
+        return
+    table = Table("figure", "value", title="One broker, one redactor, one router and this command on the same machine")
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), f"{value:,.1f}")
+    Console().print(table)
+
+
+def _numbered(samples: list[Sample], count: int, first: int = 0) -> Iterator[Message]:
+    """Samples in turn, each as a record of its own."""
+    numbered = Numberer(ROOT / "schemas")
+    return (numbered(sample, number) for number, sample in enumerate(islice(cycle(samples), count), first))
+
+
+def _throughput(broker: EmbeddedKafka, service: str) -> dict[str, float]:
+    """Entries a second between the first and the last batch, by the broker's clock."""
+    times, sends = [], 0
+    for record in read_all(broker.client_config("admin"), "ledger", name="admin"):
+        entry = json.loads(record.value.reveal()) if record.value else {}
+        if entry.get("service") == service:
+            times.append(record.timestamp)
+            sends += sum(d["effect"] == "allow" for d in entry["decisions"])
+    later = [moment for moment in times if moment > times[0]]
+    span = max(1, times[-1] - times[0]) / 1000
+    figures = {f"{service}_records_a_second": len(later) / span}
+    if service == "router":
+        figures["router_sends_a_second"] = sends / len(times) * len(later) / span
+    return figures
+
+
+def _latency(pipeline: Pipeline, samples: list[Sample], *, first: int, seconds: int) -> dict[str, float]:
+    """From the broker's time stamp in the agency topic to a read_committed partner's poll, milliseconds."""
+    config = pipeline.broker.client_config("admin")
+    arrived: dict[tuple[str, bytes], float] = {}
+    done = threading.Event()
+
+    def watch() -> None:
+        topics = [f"partner.{partner}" for partner in load_topology().partners]
+        for record in tail(config, topics, name="admin", done=done.is_set):
+            if record.key is not None:
+                arrived.setdefault((record.topic, record.key.reveal()), time.time() * 1000)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    time.sleep(8)  # models loaded, groups joined, watcher at the end of its topics
+    started = time.monotonic()
+    for number, message in enumerate(_numbered(samples, seconds * 100, first=first)):
+        time.sleep(max(0.0, started + number / 100 - time.monotonic()))
+        send(config, [(message, number % 4)])
+    pipeline.wait(first + seconds * 100, seconds=60)
+    time.sleep(1)
+    done.set()
+    thread.join()
+    return _percentiles(pipeline, arrived, first)
+
+
+def _percentiles(pipeline: Pipeline, arrived: dict[tuple[str, bytes], float], first: int) -> dict[str, float]:
+    stamps = {
+        (r.topic, r.partition, r.offset): r.timestamp
+        for topic in load_topology().topics_of("redactor")
+        for r in pipeline.read(topic.name)
+    }
+    entries = pipeline.entries()
+    origin: dict[str, int] = {}
+    for entry in entries:
+        source = entry["source"]
+        if entry["service"] == "redactor" and entry["record"]:
+            origin[entry["record"]] = stamps[source["topic"], source["partition"], source["offset"]]
+    delays = []
+    for topic, key, entry in let_out(pipeline.keys_dir, entries):
+        at = arrived.get((topic, key))
+        if at is not None and entry["record"] in origin:
+            delays.append(at - origin[entry["record"]])
+    delays.sort()
+    return {
+        "latency_samples": len(delays),
+        "latency_p50_ms": delays[len(delays) // 2],
+        "latency_p99_ms": delays[len(delays) * 99 // 100],
+    }
+
+
+def _shares(keys_dir: Path, sent: list[Message]) -> dict[str, float]:
+    """Where a redactor's step spends its time, in this process: text engine, JSON, the rest."""
+    step = build_step(Settings(keys_dir=keys_dir))
+    spent = {"text": 0.0, "json": 0.0}
+    step._engine = _Timed(step._engine, spent)
+    now = int(time.time() * 1000)
+    inbound = [
+        Inbound(
+            m.topic,
+            0,
+            n,
+            now,
+            None,
+            SensitiveBytes(m.value or b""),
+            tuple((k, SensitiveBytes(v)) for k, v in m.headers),
+        )
+        for n, m in enumerate(sent)
+    ]
+    for record in inbound[:50]:
+        step(record, Batch(now=now))
+    spent["text"] = 0.0
+    started = time.perf_counter()
+    for record in inbound:
+        step(record, Batch(now=now))
+    total = time.perf_counter() - started
+    started = time.perf_counter()
+    for message in sent:
+        jsonio.canonical(jsonio.parse(message.value or b""))
+    spent["json"] = time.perf_counter() - started
+    return {
+        "redactor_step_ms_a_record": total / len(sent) * 1000,
+        "share_of_step_in_text_percent": 100 * spent["text"] / total,
+        "share_of_step_in_json_percent": 100 * spent["json"] / total,
+    }
+
+
+class _Timed:
+    """The text engine with a stop-watch."""
+
+    def __init__(self, engine: Any, spent: dict[str, float]) -> None:
+        self._engine = engine
+        self._spent = spent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def redact(self, *arguments: Any, **options: Any) -> Any:
+        started = time.perf_counter()
+        result = self._engine.redact(*arguments, **options)
+        self._spent["text"] += time.perf_counter() - started
+        return result

@@ -1,0 +1,231 @@
+"""The whole service on this machine: embedded broker, redactors, routers. For demo, bench and tests."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import orjson
+
+from services.kernel import keys
+from services.kernel.errors import ConfigError, UnreachableError
+from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.reader import read_all, send
+from services.kernel.kafka.topology import load_topology
+from services.kernel.paths import ROOT
+from services.kernel.record import Inbound, Message
+from services.kernel.schema import load_feeds
+from services.kernel.schema.words import RecordMark
+from services.kernel.vocabulary import OutcomeKind
+from services.router.headers import PartnerKeys
+from services.router.partners import load_partners
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One made-up record of `samples/<feed>.jsonl`, and the case that it shows."""
+
+    name: str
+    about: str
+    topic: str
+    headers: dict[str, str]
+    value: Any
+    key: str | None = None
+    partition_key: str | None = None
+
+    def message(self, value: Any = None) -> Message:
+        """The record as its agency would send it; `value` replaces the body."""
+        body = orjson.dumps(self.value if value is None else value)
+        headers = tuple((name, text.encode()) for name, text in self.headers.items())
+        return Message(self.topic, None if self.key is None else self.key.encode(), body, headers)
+
+
+class Numberer:
+    """Makes any number of records out of samples, each with a record id of its own."""
+
+    def __init__(self, schemas: Path) -> None:
+        self._places = {
+            plan.feed: [leaf.pattern.split("/")[1:] for leaf in plan.leaves.values() if leaf.record is RecordMark.ID]
+            for plan in load_feeds(schemas).plans.values()
+        }
+
+    def __call__(self, sample: Sample, number: int) -> Message:
+        """The sample with `-number` behind its record id, where it has one."""
+        value = copy.deepcopy(sample.value)
+        for *holders, name in self._places[sample.topic.rsplit(".", 1)[1]]:
+            at = value
+            for holder in holders:
+                at = at.get(holder, {})
+            if name in at:
+                at[name] = f"{at[name]}-{number}"
+        return sample.message(value)
+
+
+def load_samples(folder: Path) -> list[Sample]:
+    """Every sample, feed by feed in the order of the files.
+
+    Raises:
+        ConfigError: a line that is not a sample.
+    """
+    samples = []
+    for file in sorted(folder.glob("*.jsonl")):
+        for number, line in enumerate(file.read_bytes().splitlines(), 1):
+            try:
+                samples.append(msgspec.json.decode(line, type=Sample))
+            except msgspec.DecodeError as error:
+                raise ConfigError("samples", [f"`{file.name}` line {number}: {error}"]) from error
+    return samples
+
+
+def let_out(keys_dir: Path, entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    """(topic, message key, router's entry) of every partner message that the ledger says was let out."""
+    partners = load_partners(ROOT / "policies" / "partners.yaml").partners
+    found = keys.load(keys_dir, [f"partner-{partner.id}" for partner in partners])
+    made = {
+        partner.id: PartnerKeys.of(keys.secret(found[f"partner-{partner.id}"]), partner.id, partner.purposes[0])
+        for partner in partners
+    }
+    for entry in entries:
+        for decision in entry["decisions"]:
+            if decision["effect"] == "allow":
+                key = made[decision["partner"]].message_key(entry["record"])
+                yield f"partner.{decision['partner']}", key, entry
+
+
+@dataclass
+class Slot:
+    """One worker process of a service, started again whenever it ends unasked."""
+
+    service: str
+    number: int
+    process: subprocess.Popen[bytes]
+    starts: int = 1
+
+
+class Pipeline:
+    """Redactors and routers against an embedded broker whose topology was applied.
+
+    Args:
+        module: how to start a service; tests replace it.
+        keys_dir: keys of another pipeline on the same broker; by default a new set.
+        restart: start a worker anew when it ends unasked, as a supervisor in production does.
+    """
+
+    def __init__(
+        self,
+        broker: EmbeddedKafka,
+        *,
+        redactors: int = 1,
+        routers: int = 1,
+        restart: bool = False,
+        module: str = "services.{service}.main",
+        settings: dict[str, str] | None = None,
+        keys_dir: Path | None = None,
+    ) -> None:
+        self.broker = broker
+        self._folder = tempfile.TemporaryDirectory(prefix="safe-reporting-")
+        self.folder = Path(self._folder.name)
+        self.keys_dir = keys_dir or self.folder / "keys"
+        self._counts = {"redactor": redactors, "router": routers}
+        self._restart = restart
+        self._module = module
+        self._settings = settings or {}
+        self.slots: list[Slot] = []
+        self._closing = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise, daemon=True)
+
+    def __enter__(self) -> Pipeline:
+        keys.init_dev(self.keys_dir, load_topology().partners)
+        for service, count in self._counts.items():
+            self.slots += [Slot(service, n, self._start(service, n)) for n in range(count)]
+        self._supervisor.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._supervisor.join()
+        for slot in self.slots:
+            slot.process.send_signal(signal.SIGCONT)
+            slot.process.terminate()
+        for slot in self.slots:
+            try:
+                slot.process.wait(15)
+            except subprocess.TimeoutExpired:
+                slot.process.kill()
+                slot.process.wait()
+        self._folder.cleanup()
+
+    @property
+    def logs(self) -> Path:
+        """Folder with what each worker wrote to standard error."""
+        return self.folder
+
+    def send(self, messages: Iterable[Message], *, partition: Callable[[int], int] = lambda n: n % 4) -> None:
+        """Send records as their agencies would, spread over the partitions."""
+        send(self.broker.client_config("admin"), [(m, partition(n)) for n, m in enumerate(messages)], deadline=60.0)
+
+    def wait(self, count: int, *, seconds: float, routed: bool = True) -> None:
+        """Return when `count` input records have their entries, and (`routed`) all that was redacted of them.
+
+        Raises:
+            UnreachableError: not done in time, or a worker ended and is not restarted.
+        """
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            entries = self.entries()
+            redactor = [e for e in entries if e["service"] == "redactor"]
+            forward = sum(e["outcome"] == OutcomeKind.REDACTED for e in redactor)
+            if len(redactor) >= count and (not routed or len(entries) - len(redactor) >= forward):
+                return
+            self._check_alive()
+            time.sleep(0.3)
+        raise UnreachableError(f"not all records had their outcome after {seconds:.0f} s")
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Every entry of the ledger so far."""
+        return [orjson.loads(record.value.reveal()) for record in self.read("ledger") if record.value is not None]
+
+    def read(self, topic: str, *, committed: bool = True) -> list[Inbound]:
+        """All of a topic, as the administrator sees it."""
+        return list(read_all(self.broker.client_config("admin"), topic, name="admin", committed=committed))
+
+    def _check_alive(self) -> None:
+        dead = [s for s in self.slots if s.process.poll() is not None]
+        if dead and not self._restart:
+            text = (self.folder / f"{dead[0].service}-{dead[0].number}.log").read_text().strip()
+            raise UnreachableError(f"the {dead[0].service} ended:\n{text[-2000:]}")
+
+    def _start(self, service: str, number: int) -> subprocess.Popen[bytes]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
+        environment |= self.broker.environment(service)
+        environment |= {"SR_SLOT": str(number), "SR_KEYS_DIR": str(self.keys_dir)} | self._settings
+        with (self.folder / f"{service}-{number}.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", self._module.format(service=service)],
+                env=environment,
+                stderr=log,
+                stdout=log,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def _supervise(self) -> None:
+        while not self._closing.wait(0.05):
+            if not self._restart:
+                continue
+            for slot in self.slots:
+                if slot.process.poll() is not None:
+                    slot.process = self._start(slot.service, slot.number)
+                    slot.starts += 1

@@ -1,0 +1,325 @@
+"""The topology file: topics, groups and permissions, read into types; every fault is listed at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+
+from services.kernel.errors import ConfigError
+from services.kernel.paths import ROOT
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Cleanup = Literal["compact", "delete"]
+
+DAY_MS = 24 * 60 * 60 * 1000
+_NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
+_SPEC = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*(?:[.-]?\*)?")
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the file: unknown keys are faults."""
+
+
+class Profile(_Strict, frozen=True):
+    """Copies of each partition, and how many of them must have a record before it counts as written."""
+
+    replication: Positive
+    min_insync: Positive
+
+
+class Sizes(_Strict, frozen=True):
+    """Largest record in bytes: `record` for the redactor's input, the others for topics of that kind."""
+
+    record: Positive
+    agency: Positive
+    redacted: Positive
+    partner: Positive
+    ledger: Positive
+    quarantine: Positive
+    small: Positive
+
+
+class TopicEntry(_Strict, frozen=True):
+    """One line of `topics`, before names are filled in. No `retention_days`: kept until compacted."""
+
+    size: Literal["agency", "redacted", "partner", "ledger", "quarantine", "small"]
+    retention_days: Positive | None = None
+    partitions: Positive | None = None
+    cleanup: tuple[Cleanup, ...] = ("delete",)
+    settings: dict[str, str] = {}
+
+
+class Grants(_Strict, frozen=True):
+    """What one account may do; a name that ends in `*` is a prefix."""
+
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    describe: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    describe_groups: tuple[str, ...] = ()
+    transactions: tuple[str, ...] = ()
+
+
+class Topic(_Strict, frozen=True):
+    """One topic as the broker should have it."""
+
+    name: str
+    partitions: int
+    settings: dict[str, str]
+
+
+class Acl(_Strict, frozen=True, order=True):
+    """One permission: `principal` may `operation` on `resource` (`topic`, `group`, `transactional_id`).
+
+    A broker may hold others (another host, a denial, `all`); the file never asks for those.
+    """
+
+    principal: str
+    resource: str
+    name: str
+    prefix: bool
+    operation: str
+    host: str = "*"
+    permission: str = "allow"
+
+
+class Topology(_Strict, frozen=True):
+    """The whole file with names filled in."""
+
+    profiles: dict[str, Profile]
+    sizes: Sizes
+    agencies: dict[str, tuple[str, ...]]
+    partners: tuple[str, ...]
+    topics: tuple[Topic, ...]
+    groups: dict[str, tuple[str, ...]]
+    principals: dict[str, Grants]
+
+    @property
+    def principal_names(self) -> tuple[str, ...]:
+        """Every account, in the order of the file."""
+        return tuple(self.principals)
+
+    @property
+    def acls(self) -> frozenset[Acl]:
+        """Every permission."""
+        return frozenset(acl for name, grants in self.principals.items() for acl in _acls(name, grants))
+
+    def message_bytes(self, topic: str) -> int:
+        """The largest message that `topic` takes, less what the batch around it needs; 0 where it is not named."""
+        found = next((t for t in self.topics if t.name == topic), None)
+        return int(found.settings["max.message.bytes"]) - 1024 if found else 0
+
+    def topics_of(self, group: str) -> tuple[Topic, ...]:
+        """The input topics of a consumer group."""
+        return tuple(t for t in self.topics if any(matches(spec, t.name) for spec in self.groups[group]))
+
+
+def matches(spec: str, name: str) -> bool:
+    """Whether a name of the file, exact or a prefix with `*`, covers `name`."""
+    return name.startswith(spec[:-1]) if spec.endswith("*") else name == spec
+
+
+def topology_path() -> Path:
+    """The topology file of the checkout, or the one that was installed with the wheel."""
+    return ROOT / "deploy" / "topology.yaml"
+
+
+def load_topology(path: Path | None = None) -> Topology:
+    """Read the topology file; raises ConfigError that lists every fault."""
+    file = topology_path() if path is None else path
+    try:
+        content = yaml.load(file.read_text("utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a safe loader
+    except OSError as error:
+        raise ConfigError("topology", [f"cannot read `{file}`: {error.strerror}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError("topology", [f"`{file}` is not YAML: {error}"]) from error
+    return parse_topology(content)
+
+
+def parse_topology(content: object) -> Topology:
+    """Turn the content of a topology file into a Topology; raises ConfigError that lists every fault."""
+    reader = _Reader(content)
+    topology = reader.topology()
+    if reader.faults or topology is None:
+        raise ConfigError("topology", reader.faults)
+    return topology
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader for which a key given twice is an error, not the last one wins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key `{key}` twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+class _Reader:
+    """Reads section by section, so that one fault does not hide the next."""
+
+    SECTIONS = frozenset(
+        {"version", "profiles", "partitions", "sizes", "settings", "agencies", "partners", "topics", "groups"}
+        | {"principals"}
+    )
+
+    def __init__(self, content: object) -> None:
+        self.faults: list[str] = []
+        self._content: Mapping[Any, Any] = content if isinstance(content, Mapping) else {}
+        self.faults += [f"unknown section `{key}`" for key in self._content if key not in self.SECTIONS]
+        self.faults += [f"section `{key}` is missing" for key in sorted(self.SECTIONS - set(self._content))]
+
+    def topology(self) -> Topology | None:
+        """The topology, or None where a section could not be read."""
+        if self._content.get("version") != 1:
+            self.faults.append("`version` must be 1")
+        partitions = self._read("partitions", Positive, self._content.get("partitions"))
+        profiles = self._entries("profiles", Profile)
+        sizes = self._read("sizes", Sizes, self._content.get("sizes"))
+        settings = self._read("settings", dict[str, str], self._content.get("settings"))
+        agencies = self._entries("agencies", tuple[str, ...])
+        partners = self._read("partners", tuple[str, ...], self._content.get("partners"))
+        entries = self._entries("topics", TopicEntry)
+        groups = self._entries("groups", tuple[str, ...])
+        principals = self._entries("principals", Grants)
+        if self.faults or partitions is None or sizes is None or settings is None or partners is None:
+            return None
+        topology = Topology(
+            profiles=profiles,
+            sizes=sizes,
+            agencies=agencies,
+            partners=partners,
+            topics=tuple(
+                _topic(name, entry, sizes, settings, partitions)
+                for pattern, entry in entries.items()
+                for name, _ in _fill(pattern, agencies, partners)
+            ),
+            groups=groups,
+            principals={
+                name: _fill_grants(grants, values)
+                for pattern, grants in principals.items()
+                for name, values in _fill(pattern, agencies, partners)
+            },
+        )
+        self.faults += _faults(topology)
+        return topology
+
+    def _read(self, where: str, kind: Any, value: object) -> Any:
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            if where.split(".")[0] in self._content:
+                self.faults.append(f"`{where}`: {error}")
+            return None
+
+    def _entries(self, section: str, kind: Any) -> dict[str, Any]:
+        value = self._content.get(section)
+        if not isinstance(value, Mapping):
+            if section in self._content:
+                self.faults.append(f"`{section}`: must be a mapping")
+            return {}
+        read = {str(key): self._read(f"{section}.{key}", kind, entry) for key, entry in value.items()}
+        return {key: entry for key, entry in read.items() if entry is not None}
+
+
+def _fill(
+    pattern: str, agencies: Mapping[str, tuple[str, ...]], partners: tuple[str, ...]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """A name for each agency, feed or partner that the pattern asks for, with the values filled in."""
+    if "{feed}" in pattern:
+        values = [{"agency": agency, "feed": feed} for agency, feeds in agencies.items() for feed in feeds]
+    elif "{agency}" in pattern:
+        values = [{"agency": agency} for agency in agencies]
+    elif "{partner}" in pattern:
+        values = [{"partner": partner} for partner in partners]
+    else:
+        values = [{}]
+    for value in values:
+        yield _replace(pattern, value), value
+
+
+def _replace(text: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def _fill_grants(grants: Grants, values: Mapping[str, str]) -> Grants:
+    filled = {
+        field: tuple(_replace(spec, values) for spec in getattr(grants, field)) for field in Grants.__struct_fields__
+    }
+    return Grants(**filled)
+
+
+def _topic(name: str, entry: TopicEntry, sizes: Sizes, common: Mapping[str, str], partitions: int) -> Topic:
+    days = entry.retention_days
+    settings = {
+        **common,
+        "cleanup.policy": ",".join(sorted(entry.cleanup)),
+        "retention.ms": "-1" if days is None else str(days * DAY_MS),
+        "max.message.bytes": str(getattr(sizes, entry.size)),
+        **entry.settings,
+    }
+    return Topic(name=name, partitions=entry.partitions or partitions, settings=settings)
+
+
+def _acls(principal: str, grants: Grants) -> Iterator[Acl]:
+    kinds: list[tuple[tuple[str, ...], str, list[str]]] = [
+        (grants.read, "topic", ["read"]),
+        (grants.write, "topic", ["write"]),
+        (grants.describe, "topic", ["describe"]),
+        (grants.groups, "group", ["read"]),
+        (grants.describe_groups, "group", ["describe"]),
+        (grants.transactions, "transactional_id", ["write", "describe"]),
+    ]
+    for specs, resource, operations in kinds:
+        for spec in specs:
+            for operation in operations:
+                yield Acl(
+                    principal=principal,
+                    resource=resource,
+                    name=spec.removesuffix("*"),
+                    prefix=spec.endswith("*"),
+                    operation=operation,
+                )
+
+
+def _faults(topology: Topology) -> Iterator[str]:
+    """What the types cannot say: names, references, and prefixes that would let one account into another's."""
+    names = [topic.name for topic in topology.topics]
+    parts = [*topology.agencies, *topology.partners, *(f for fs in topology.agencies.values() for f in fs)]
+    for name in [*names, *parts, *topology.groups, *topology.principals]:
+        if not _NAME.fullmatch(name):
+            yield f"`{name}` is not a name of lower-case words with `.` or `-` between"
+    for name in {name for name in names if names.count(name) > 1}:
+        yield f"topic `{name}` twice"
+    if "." in "".join(parts):
+        yield "agencies, feeds and partners must not hold a `.`"
+    for kind, people in (("agency", topology.agencies), ("partner", topology.partners)):
+        for first, second in pairwise(sorted(people)):
+            if second == first or second.startswith(f"{first}-"):
+                yield f"{kind} `{second}` begins with the other {kind} `{first}-`: prefixes would overlap"
+    for name, profile in topology.profiles.items():
+        if profile.min_insync > profile.replication:
+            yield f"profile `{name}`: `min_insync` is above `replication`"
+    if topology.sizes.record > min(topology.sizes.agency, topology.sizes.redacted):
+        yield "`sizes.record` must fit in an agency's and in the redacted topic"
+    uses = [(f"group `{group}`", spec) for group, specs in topology.groups.items() for spec in specs]
+    for principal, grants in topology.principals.items():
+        specs = (*grants.read, *grants.write, *grants.describe)
+        uses += [(f"principal `{principal}`", spec) for spec in specs]
+        for spec in (*grants.groups, *grants.describe_groups, *grants.transactions):
+            if not _SPEC.fullmatch(spec):
+                yield f"principal `{principal}`: `{spec}` is neither a name nor a prefix with `*`"
+    for who, spec in uses:
+        if not _SPEC.fullmatch(spec):
+            yield f"{who}: `{spec}` is neither a name nor a prefix with `*`"
+        elif not any(matches(spec, name) for name in names):
+            yield f"{who}: no topic is named `{spec}`"

@@ -1,0 +1,29 @@
+"""Builds the redactor's step from settings: called in the child process, and by the command."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from services.kernel import keys
+from services.kernel.schema import load_feeds
+from services.kernel.sealing import Sealer
+from services.kernel.settings import Settings
+from services.redactor.step import RedactorStep, Secrets
+from services.redactor.text.engine import TextEngine
+
+
+def build_step(settings: Settings) -> RedactorStep:
+    """Load schemas, keys and the text engine, which tests itself.
+
+    Raises:
+        ConfigError: listing the faults of what could not be loaded.
+    """
+    found = keys.load(settings.keys_dir, ["pseudonym", "attest", "seal-pub"])
+    attest, seal = found["attest"], found["seal-pub"]
+    return RedactorStep(
+        feeds=load_feeds(settings.schemas_dir),
+        engine=TextEngine.build(),
+        secrets=Secrets(keys.secret(found["pseudonym"]), keys.private_key(attest), attest.id),
+        sealer=Sealer(seal.material.decode("ascii", "replace"), key_id=seal.id),
+        versions={"redactor": version("safe-reporting")},
+    )

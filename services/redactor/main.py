@@ -1,0 +1,28 @@
+"""Start of the redactor: `python -m services.redactor.main`, or `safe-reporting redactor`."""
+
+from __future__ import annotations
+
+import sys
+
+from services.kernel.kafka import service
+from services.kernel.kafka.topology import load_topology
+from services.kernel.settings import Settings, load_settings
+from services.redactor.build import build_step
+
+__all__ = ["build_step", "start"]
+
+
+def start(settings: Settings) -> None:
+    """Run one redactor until it is told to stop; input topics and sizes come from the topology file."""
+    topology = load_topology(settings.topology_file)
+    service.run(
+        "redactor",
+        factory="services.redactor.build:build_step",
+        settings=settings,
+        topics=[topic.name for topic in topology.topics_of("redactor")],
+        sizes=topology.message_bytes,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(service.main(start, settings=load_settings))

@@ -1,0 +1,122 @@
+"""The words around a hit: one tokenisation, shared by every recognizer."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+
+from services.kernel.errors import ConfigError
+from services.redactor.text.model import Kind
+from services.redactor.text.normalise import Normal
+from services.redactor.text.words import FOLDER, Hit
+
+_TOKEN = re.compile(r"[^\W_]+|'[a-z]{1,2}\b|[^\w\s]|_")
+GROUPS = ("streets", "titles", "given", "surnames", "things", "uk_things", "institutions", "people", "family", "roles",
+          "speech", "education", "holiday", "goods", "cards", "nationality_labels", "english_words", "not_misspelt")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The closed word groups of `lexicon/context.yaml`."""
+
+    streets: frozenset[str]
+    titles: frozenset[str]
+    given: frozenset[str]
+    surnames: frozenset[str]
+    things: frozenset[str]
+    uk_things: frozenset[str]
+    institutions: frozenset[str]
+    people: frozenset[str]
+    family: frozenset[str]
+    roles: frozenset[str]
+    speech: frozenset[str]
+    education: frozenset[str]
+    holiday: frozenset[str]
+    goods: frozenset[str]
+    cards: frozenset[str]
+    nationality_labels: frozenset[str]
+    english_words: frozenset[str]
+    not_misspelt: frozenset[str]
+
+    @classmethod
+    def read(cls, folder: Path = FOLDER) -> Groups:
+        """Read the groups; raises ConfigError where one is missing, empty or unknown."""
+        raw = yaml.safe_load((folder / "context.yaml").read_text(encoding="utf-8"))
+        faults = [f"context group `{name}` is missing or empty" for name in GROUPS if not raw.get(name)]
+        faults += [f"context group `{name}` is unknown" for name in raw if name not in GROUPS]
+        if faults:
+            raise ConfigError("the context words cannot be read", faults)
+        return cls(**{name: frozenset(raw[name].split()) for name in GROUPS})
+
+
+@dataclass
+class Scan:
+    """One text on its way through the recognizers."""
+
+    normal: Normal
+    kind: Kind
+    hits: tuple[Hit, ...]
+    words: frozenset[str]
+
+    @cached_property
+    def places(self) -> tuple[list[int], list[int]]:
+        """Starts and ends of the tokens: words, possessive endings, single marks."""
+        spans = [match.span() for match in _TOKEN.finditer(self.normal.text)]
+        return [start for start, _ in spans], [end for _, end in spans]
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each token starts."""
+        return self.places[0]
+
+    @cached_property
+    def lows(self) -> list[str]:
+        """Each token in lower case."""
+        low = self.normal.low
+        return [low[start:end] for start, end in zip(*self.places, strict=True)]
+
+    @cached_property
+    def capitals(self) -> bool:
+        """Whether the text is written in capitals throughout, so that case says nothing."""
+        upper = sum(map(str.isupper, self.normal.text))
+        letters = upper + sum(map(str.islower, self.normal.text))
+        return letters > 8 and upper > 0.7 * letters
+
+    def before(self, start: int, count: int = 4) -> list[str]:
+        """Up to `count` lower-case tokens that end before `start`, nearest last."""
+        index = bisect_left(self.starts, start)
+        return self.lows[max(0, index - count) : index]
+
+    def after(self, end: int, count: int = 3) -> list[str]:
+        """Up to `count` lower-case tokens that start at or after `end`."""
+        index = bisect_left(self.starts, end)
+        return self.lows[index : index + count]
+
+    def token_before(self, start: int) -> str:
+        """The token before `start` as it is written, or nothing."""
+        index = bisect_left(self.starts, start)
+        return self.normal.text[self.starts[index - 1] : self.places[1][index - 1]] if index > 0 else ""
+
+    def token_after(self, end: int) -> str:
+        """The token after `end` as it is written, or nothing."""
+        index = bisect_left(self.starts, end)
+        return self.normal.text[self.starts[index] : self.places[1][index]] if index < len(self.starts) else ""
+
+    def left(self, start: int, width: int = 60) -> str:
+        """The lower-case text before `start`, within its sentence."""
+        piece = self.normal.low[max(0, start - width) : start]
+        for mark in (". ", "! ", "? ", "\n"):
+            piece = piece.rpartition(mark)[2]
+        return piece
+
+    def right(self, end: int, width: int = 60) -> str:
+        """The lower-case text after `end`, within its sentence."""
+        piece = self.normal.low[end : end + width]
+        for mark in (". ", "! ", "? ", "\n"):
+            piece = piece.partition(mark)[0]
+        return piece

@@ -1,0 +1,163 @@
+"""Normalise a text for detection, with a map back to the characters of the source.
+
+Only detection reads the normalised text; what is not masked leaves as it came.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote
+
+# Letters of other scripts that pass for Latin ones (Unicode TR39 confusables, the common part).
+_CONFUSABLE = dict(
+    zip(
+        "аеорсухіјѕԁɡһԛԝѵкмтвнгпАВЕКМНОРСТУХІЈЅԌԚԜαοινρυκτχγεηΑΒΕΖΗΙΚΜΝΟΡΤΥΧӏӀօոսհցքɑɩʟɴʀʏᴀʙᴄᴅᴇꜰɢʜɪᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢ",
+        "aeopcyxijsdghqwvkmtbhrnABEKMHOPCTYXIJSGQWaoivpuktxyenABEZHIKMNOPTYXlIonuhgqailnryabcdefghijkmopstuvwz",
+        strict=True,
+    )
+)
+_LETTER = {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "ı": "i", "ß": "ss", "æ": "ae",
+           "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "ħ": "h", "ŋ": "n", "‘": "'", "’": "'", "ʼ": "'", "`": "'",
+           "´": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-", "•": " ", "·": " "}  # fmt: skip
+_BLOCK_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol|td|tr|th|table|h[1-6]|span)\b", re.IGNORECASE)
+_ENCODED = re.compile(
+    r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,10});(?:#?\w{1,8};)?"
+    r"|(?:%[0-9a-fA-F]{2})+"
+    r"|(?:\\u[0-9a-fA-F]{4})+|\\x[0-9a-fA-F]{2}|\\[nrtbf\"'/\\]"
+    r"|</?[a-zA-Z][^<>]{0,120}>"
+    r"|(?<=[A-Za-z])-[ \t]*\r?\n[ \t]*(?=[a-z])"
+)
+_MAY_BE_ENCODED = re.compile(r"&[#a-zA-Z]|%[0-9a-fA-F]{2}|\\[unrtxbf\"'/\\]|<[a-zA-Z/]|-[ \t]*\r?\n")
+_SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:[ .\-_*,/|]{1,3}[A-Za-z]){2,}(?![A-Za-z0-9])")
+_LEET = re.compile(r"(?<![\w@$])(?=[A-Za-z013457@$!|]*[013457@$!|])(?=(?:[^A-Za-z]*[A-Za-z]){3})[A-Za-z013457@$!|]{4,}")
+_MAY_BE_LEET = re.compile(r"[a-z][013457@$!|]|[013457@$!|][a-z]")
+_LEET_MAP = str.maketrans("013457@$!|", "oieastasil")
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """`text` keeps case, `low` is lower-case without accents; both of one length.
+
+    `starts` and `ends` give for each character its place in the source; None: the same place.
+    """
+
+    text: str
+    low: str
+    starts: tuple[int, ...] | None = None
+    ends: tuple[int, ...] | None = None
+
+    def source(self, start: int, end: int) -> tuple[int, int]:
+        """The characters of the source behind `start:end`; `end` is at least `start + 1`."""
+        if self.starts is None or self.ends is None:
+            return start, end
+        return self.starts[start], self.ends[end - 1]
+
+
+@lru_cache(maxsize=8192)
+def fold(char: str) -> str:
+    """One character as detection reads it: NFKC, no accent, no invisible, confusables as Latin."""
+    if char in _LETTER:
+        return _LETTER[char]
+    if char in _CONFUSABLE:
+        return _CONFUSABLE[char]
+    category = unicodedata.category(char)
+    if category in ("Cf", "Mn", "Me", "Cc") and char not in "\n\t\r":
+        return "" if category != "Cc" else " "
+    if category == "Zs":
+        return " "
+    plain = "".join(part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))
+    return "".join(_LETTER.get(part, _CONFUSABLE.get(part, part)) for part in plain)
+
+
+def normalise(text: str, known: Callable[[str], bool]) -> Normal:
+    """Normalise `text`. `known` says whether a lower-case word stands in the lexicon."""
+    encoded = _MAY_BE_ENCODED.search(text) is not None
+    if not encoded:
+        strange = {char for char in text if char > "\x7f"} if not text.isascii() else set()
+        strange |= {char for char in "\x00\x08\x0b\x0c\x1f\x7f`" if char in text}
+        if all(len(fold(char)) == 1 for char in strange):
+            plain = text.translate({ord(char): fold(char) for char in strange}) if strange else text
+            return _letters(Normal(text=plain, low=_lower(plain)), known)
+    chars: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+
+    def put(piece: str, start: int, end: int) -> None:
+        for char in piece:
+            for part in fold(char):
+                chars.append(part)
+                starts.append(start)
+                ends.append(end)
+
+    at = 0
+    for match in _ENCODED.finditer(text) if encoded else ():
+        for index in range(at, match.start()):
+            put(text[index], index, index + 1)
+        put(_decode(match.group()), match.start(), match.end())
+        at = match.end()
+    for index in range(at, len(text)):
+        put(text[index], index, index + 1)
+    plain = "".join(chars)
+    return _letters(Normal(plain, _lower(plain), tuple(starts), tuple(ends)), known)
+
+
+def _lower(text: str) -> str:
+    low = text.lower()
+    return low if len(low) == len(text) else "".join(char.lower()[:1] or char for char in text)
+
+
+def _decode(piece: str) -> str:
+    """The text that an entity, escape, percent run, tag or broken line stands for."""
+    if piece[0] == "-":
+        return ""
+    if piece[0] == "<":
+        return " " if _BLOCK_TAG.match(piece) else ""
+    if piece[0] == "%":
+        return unquote(piece, errors="replace")
+    if piece[0] == "&":
+        for _ in range(3):
+            piece = html.unescape(piece)
+        return piece
+    if piece[:2] in ("\\u", "\\x"):
+        width = 4 if piece[1] == "u" else 2
+        return "".join(chr(int(part[:width], 16)) for part in piece.split(piece[:2])[1:]).encode(
+            "utf-16", "surrogatepass"
+        ).decode("utf-16", "replace")
+    return " "
+
+
+def _letters(normal: Normal, known: Callable[[str], bool]) -> Normal:
+    """Join spaced letters (`N R P F`) and read digits that stand for letters (`n1gerian`)."""
+    low = normal.low
+    if _MAY_BE_LEET.search(low) and _LEET.search(low):
+        low = _LEET.sub(lambda m: t if known(t := m.group().translate(_LEET_MAP)) else m.group(), low)
+        normal = Normal(normal.text, low, normal.starts, normal.ends)
+    if _SPACED.search(low) is None:
+        return normal
+    keep: list[int] = []
+    at = 0
+    for match in _SPACED.finditer(low):
+        letters = [index for index in range(match.start(), match.end()) if low[index].isalpha()]
+        word = "".join(low[index] for index in letters)
+        head: list[int] = []
+        if not known(word) and known(word[1:]):  # `a P O L I S H lady`
+            head, letters = [letters[0], letters[0] + 1], letters[1:]
+        elif not known(word):
+            continue
+        keep.extend(range(at, match.start()))
+        keep.extend(head + letters)
+        at = match.end()
+    if at == 0:
+        return normal
+    keep.extend(range(at, len(low)))
+    starts = normal.starts or tuple(range(len(low)))
+    ends = normal.ends or tuple(range(1, len(low) + 1))
+    return Normal(
+        "".join(normal.text[i] for i in keep), "".join(low[i] for i in keep),
+        tuple(starts[i] for i in keep), tuple(ends[i] for i in keep),
+    )  # fmt: skip

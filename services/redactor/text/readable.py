@@ -1,0 +1,74 @@
+"""Whether a text can be read: Latin letters, and English. What cannot be read is masked whole."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from services.redactor.text.normalise import fold
+
+_WORD = re.compile(r"[^\W\d_]+")
+_LOWER_WORD = re.compile(r"(?<![\w'.@/-])[^\W\d_A-Z][^\W\d_A-Z']*(?![\w@/-])")
+#: Shares of common English words: above the first no other language is considered, below the second it is.
+_ENGLISH_SHARE = 0.22
+_FOREIGN_SHARE = 0.12
+_CONFIDENT = 0.97
+
+
+@lru_cache(maxsize=8192)
+def _latin(char: str) -> bool:
+    return char < "\u0250" or not char.isalpha() or unicodedata.name(char, "").startswith(("LATIN", "FULLWIDTH LATIN", "FEMININE", "MASCULINE")) \
+        or unicodedata.normalize("NFKC", char).isascii()  # fmt: skip
+
+
+def other_script(text: str) -> bool:
+    """Whether a word is written in letters other than Latin.
+
+    A lookalike letter inside a Latin word is an attempt to hide it and is read; a single Greek letter is a symbol.
+    """
+    if text.isascii():
+        return False
+    for match in _WORD.finditer(text):
+        word = match.group()
+        strange = [char for char in word if not _latin(char)]
+        if not strange:
+            continue
+        if len(word) == 1 and unicodedata.name(word, "").startswith("GREEK"):
+            continue
+        if len(strange) == len(word) or not all(fold(char).isascii() for char in strange):
+            return True
+    return False
+
+
+def foreign(text: str, common: frozenset[str]) -> bool:
+    """Whether a text in Latin letters is, with confidence, not English.
+
+    Asked only about texts with at least six lower-case words; names, shorthand and short values count as English.
+    `common` holds frequent English words.
+    """
+    words = [word.lower() for word in _LOWER_WORD.findall(text)]
+    if len(words) < 6:
+        capitals = [word.lower() for word in _WORD.findall(text)]
+        if not text.isupper() or len(capitals) < 12:
+            return False
+        words = capitals
+    share = sum(word in common for word in words) / len(words)
+    if share >= _ENGLISH_SHARE:
+        return False
+    language, confidence = _identify(" ".join(words))
+    if language == "en":
+        return False
+    return confidence >= _CONFIDENT and share < _FOREIGN_SHARE
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> object:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def _identify(text: str) -> tuple[str, float]:
+    language, confidence = _identifier().classify(text)  # type: ignore[attr-defined]
+    return str(language), float(confidence)

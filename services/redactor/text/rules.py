@@ -1,0 +1,90 @@
+"""Rules of grammar and format: data files of patterns, run only where a trigger stands in the text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from services.kernel.errors import ConfigError
+from services.kernel.vocabulary import EntityClass
+from services.redactor.text.context import Scan
+from services.redactor.text.model import Span
+
+FOLDER = Path(__file__).parent / "rules"
+FILES = ("contact", "document", "entry", "language", "origin", "proxy", "status")
+_KEYS = {"name", "entity", "triggers", "pattern", "case", "always", "example", "misses"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One pattern. Groups `x`, `y`, `z` name the disclosure; without them it is the whole match."""
+
+    name: str
+    entity: EntityClass
+    triggers: frozenset[str]
+    pattern: re.Pattern[str]
+    case: bool
+    always: bool
+    example: str
+    misses: tuple[str, ...]
+
+    def find(self, scan: Scan) -> list[Span]:
+        """Every disclosure that the rule sees in the scanned text."""
+        found = []
+        for match in self.pattern.finditer(scan.normal.text if self.case else scan.normal.low):
+            group = match.lastgroup if match.lastgroup else 0
+            start, end = match.span(group)
+            low = scan.normal.low
+            while end < len(low) and low[end].isalnum() and low[end - 1].isalnum():
+                end += 1
+            while end > start and low[end - 1] in " ,;:-\n":
+                end -= 1
+            if end > start and "[removed" not in low[start:end]:
+                found.append(Span(start, end, self.entity, self.name))
+        return found
+
+
+def read(folder: Path = FOLDER) -> list[Rule]:
+    """Read all rules; raises ConfigError listing every faulty one."""
+    rules: list[Rule] = []
+    faults: list[str] = []
+    for name in FILES:
+        raw = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+        for item in raw["rules"]:
+            fault = _fault(item)
+            if fault:
+                faults.append(f"rule `{item.get('name')}` in `{name}.yaml`: {fault}")
+                continue
+            rules.append(
+                Rule(
+                    name=item["name"], entity=EntityClass(item["entity"]),
+                    triggers=frozenset(item.get("triggers", ())), pattern=re.compile(item["pattern"].strip()),
+                    case=bool(item.get("case")), always=bool(item.get("always")), example=item["example"],
+                    misses=tuple(item.get("misses", ())),
+                )  # fmt: skip
+            )
+    doubled = {rule.name for rule in rules if sum(other.name == rule.name for other in rules) > 1}
+    faults += [f"rule `{name}` is defined twice" for name in sorted(doubled)]
+    if faults:
+        raise ConfigError("the rules cannot be read", faults)
+    return rules
+
+
+def _fault(item: dict[str, Any]) -> str | None:
+    if unknown := set(item) - _KEYS:
+        return f"unknown keys {sorted(unknown)}"
+    if missing := {"name", "entity", "pattern", "example"} - set(item):
+        return f"missing keys {sorted(missing)}"
+    if item["entity"] not in EntityClass.__members__:
+        return f"unknown class `{item['entity']}`"
+    if bool(item.get("triggers")) == bool(item.get("always")):
+        return "wants either triggers or `always: true`"
+    try:
+        re.compile(item["pattern"].strip())
+    except re.error as error:
+        return f"the pattern does not compile: {error}"
+    return None

@@ -1,0 +1,116 @@
+"""The lexicon: data files beside the code, found in a text in one pass."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ahocorasick_rs
+
+from services.kernel.errors import ConfigError
+
+FOLDER = Path(__file__).parent / "lexicon"
+FILES = ("countries", "demonyms", "peoples", "languages", "cities", "codes", "terms")
+_SPACES = re.compile("  +")
+_TABLE = {code: " " for code in range(128) if not chr(code).isalnum()}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A word or phrase (lower-case, single spaces) with all it can be, over all files."""
+
+    word: str
+    kinds: frozenset[str]
+    flags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An entry at `start:end` of the scanned text."""
+
+    start: int
+    end: int
+    entry: Entry
+
+
+def read(folder: Path = FOLDER) -> list[Entry]:
+    """Read the lexicon files; raises ConfigError listing every faulty line."""
+    kinds: dict[str, set[str]] = {}
+    flags: dict[str, set[str]] = {}
+    faults: list[str] = []
+    for name in FILES:
+        path = folder / f"{name}.tsv"
+        if not path.is_file():
+            faults.append(f"lexicon file `{name}.tsv` is missing")
+            continue
+        rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+        for number, row in enumerate(rows[1:], start=2):
+            cells = row.split("\t")
+            if len(cells) != 3 or not cells[0] or not re.fullmatch(r"[a-z0-9]+(?: [a-z0-9]+)*", cells[0]):
+                faults.append(f"lexicon file `{name}.tsv`, row {number}: want `word<TAB>kind<TAB>flags`")
+                continue
+            kinds.setdefault(cells[0], set()).add(cells[1])
+            flags.setdefault(cells[0], set()).update(flag for flag in cells[2].split(",") if flag)
+    if faults:
+        raise ConfigError("the lexicon cannot be read", faults)
+    return [Entry(word, frozenset(kinds[word]), frozenset(flags[word])) for word in sorted(kinds)]
+
+
+def misspelt(entries: Iterable[Entry], spared: frozenset[str], shortest: int = 7) -> list[Entry]:
+    """Slips of the pen in names of countries and nationalities: a letter lost, doubled or swapped after the first.
+
+    `spared` holds names and words that such a slip would make.
+    """
+    real = list(entries)
+    taken = {entry.word for entry in real} | spared
+    made: dict[str, Entry] = {}
+    for entry in real:
+        word = entry.word
+        if len(word) < shortest or " " in word or not entry.kinds & {"country", "demonym"} or "uk" in entry.flags:
+            continue
+        forms = {word[:i] + word[i + 1 :] for i in range(1, len(word) - 1)}
+        forms |= {word[:i] + word[i] + word[i:] for i in range(1, len(word))}
+        forms |= {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(1, len(word) - 1)}
+        for form in forms - taken:
+            made.setdefault(form, Entry(form, entry.kinds, entry.flags | {"misspelt"}))
+    return list(made.values())
+
+
+class Finder:
+    """Finds entries at word boundaries; separators of any sort and number count as one space."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries = list(entries)
+        self.singles = frozenset(entry.word for entry in self.entries if " " not in entry.word)
+        self._automaton = ahocorasick_rs.AhoCorasick([f" {entry.word} " for entry in self.entries])
+
+    def knows(self, word: str) -> bool:
+        """Whether `word` is a one-word entry."""
+        return word in self.singles
+
+    def find(self, low: str) -> Iterator[Hit]:
+        """All entries in `low` (lower-case), overlapping ones too, in order of their end."""
+        canon = f" {low.translate(_TABLE)} "
+        cuts: list[int] = []
+        lost: list[int] = []
+        if "  " in canon:
+            pieces: list[str] = []
+            at = gone = 0
+            for run in _SPACES.finditer(canon):
+                pieces.append(canon[at : run.start() + 1])
+                at = run.end()
+                gone += run.end() - run.start() - 1
+                cuts.append(run.end() - gone)
+                lost.append(gone)
+            pieces.append(canon[at:])
+            canon = "".join(pieces)
+        for index, start, end in self._automaton.find_matches_as_indexes(canon, overlapping=True):
+            first, last = start + 1, end - 2
+            if cuts:
+                head, tail = bisect_right(cuts, first), bisect_right(cuts, last)
+                first += lost[head - 1] if head else 0
+                last += lost[tail - 1] if tail else 0
+            yield Hit(first - 1, last, self.entries[index])

@@ -1,0 +1,281 @@
+"""The registry of partners: who may receive what, for which purpose, and how long that holds.
+
+`policies/partners.yaml` is read once at the start; every fault is listed and any fault stops the start.
+Dates are days in Europe/London, both ends included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import jsonschema_rs
+import msgspec
+import orjson
+import yaml
+from msgspec import Meta
+
+from services.kernel.errors import ConfigError
+
+SCHEMA_ID = "urn:safe-reporting:partners:1.0"
+
+
+class Purpose(StrEnum):
+    """What a partner may use a record for."""
+
+    VICTIM_SUPPORT = "victim_support"
+    INDEPENDENT_ADVOCACY = "independent_advocacy"
+    COMMUNITY_SAFETY = "community_safety"
+    HOUSING = "housing"
+    LABOUR_EXPLOITATION = "labour_exploitation"
+    ORGANISED_CRIME_COORDINATION = "organised_crime_coordination"
+    IMMIGRATION_ENFORCEMENT = "immigration_enforcement"
+
+
+class Access(StrEnum):
+    """Whether immigration staff can reach the systems that hold what a partner receives."""
+
+    NONE = "none"
+    YES = "yes"
+    UNKNOWN = "unknown"
+
+
+class ConsentRule(StrEnum):
+    """Whether a person's recorded consent is needed; without a record it is absent."""
+
+    NONE = "none"
+    REQUIRED = "required"
+
+
+Slug = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=60)]
+Borough = Annotated[str, Meta(pattern=r"^E080000(0[1-9]|10)$", description="ONS code of one of the ten boroughs")]
+Line = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of everything that is read from the registry."""
+
+
+class ImmigrationAccess(Strict, frozen=True):
+    """The last review of who reaches the partner's systems; after `until` it counts as unknown."""
+
+    answer: Access
+    reviewed: date
+    until: date
+
+
+class Agreement(Strict, frozen=True, rename={"from_": "from"}):
+    """The sharing agreement: its reference, first and last day, and the day it must be reviewed by."""
+
+    ref: Line
+    from_: date
+    until: date
+    review: date
+
+
+class Attestation(Strict, frozen=True):
+    """The partner's signed word that nothing is shared onward, and its last day."""
+
+    by: Line
+    until: date
+
+
+class Text(Strict, frozen=True):
+    """Whether the agreement names a need for free text, and why."""
+
+    needed: bool
+    why: str = ""
+
+
+class Partner(Strict, frozen=True):
+    """One recipient: its organisation, what it receives, and the terms."""
+
+    id: Slug
+    name: Line
+    legal_entity: Slug
+    systems: Annotated[tuple[Slug, ...], Meta(min_length=1)]
+    immigration_access: ImmigrationAccess
+    purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1)]
+    boroughs: Annotated[tuple[Borough, ...], Meta(min_length=1)]
+    agencies: Annotated[tuple[Slug, ...], Meta(min_length=1)]
+    feeds: Annotated[tuple[Slug, ...], Meta(min_length=1)]
+    view: Slug
+    agreement: Agreement
+    attestation: Attestation
+    consent: ConsentRule
+    text: Text
+    principal: Annotated[str, Meta(pattern=r"^User:[A-Za-z0-9._-]+$")]
+    contact: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$")]
+
+    @property
+    def topic(self) -> str:
+        """The partner's own topic."""
+        return f"partner.{self.id}"
+
+
+class PartnersFile(Strict, frozen=True):
+    """The whole file."""
+
+    version: Annotated[int, Meta(ge=1, le=1)]
+    partners: Annotated[tuple[Partner, ...], Meta(min_length=1)]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What holds for one partner today: the only form in which time enters a decision."""
+
+    agreement: bool
+    attestation: bool
+    review: bool
+    access: Access
+
+
+class Registry:
+    """All partners, checked; `digest` names this version in every decision."""
+
+    def __init__(self, partners: Iterable[Partner]) -> None:
+        self.partners = tuple(partners)
+        self.by_id: Mapping[str, Partner] = {partner.id: partner for partner in self.partners}
+        self.digest = hashlib.sha256(msgspec.json.encode(self.partners)).hexdigest()[:16]
+        self._subscribers: dict[tuple[str, str], tuple[Partner, ...]] = {}
+        for partner in self.partners:
+            for agency in partner.agencies:
+                for feed in partner.feeds:
+                    held = self._subscribers.get((agency, feed), ())
+                    self._subscribers[agency, feed] = (*held, partner)
+
+    def subscribers(self, agency: str, feed: str) -> tuple[Partner, ...]:
+        """Partners whose agreement names both the agency and the feed."""
+        return self._subscribers.get((agency, feed), ())
+
+    def standings(self, today: date) -> dict[str, Standing]:
+        """What holds on `today` for each partner, by id.
+
+        A wrong or outdated answer about immigration staff counts for every partner that shares a
+        system with the one that gave it: what one can read there, the other's data is read by too.
+        """
+        return {partner.id: self._standing(partner, today) for partner in self.partners}
+
+    def _standing(self, partner: Partner, today: date) -> Standing:
+        sharing = [other for other in self.partners if set(other.systems) & set(partner.systems)]
+        answers = {other.immigration_access.answer for other in sharing}
+        access = next((answer for answer in (Access.YES, Access.UNKNOWN) if answer in answers), Access.NONE)
+        reviewed = all(
+            other.immigration_access.reviewed <= today <= other.immigration_access.until for other in sharing
+        )
+        agreement = partner.agreement
+        return Standing(
+            agreement=agreement.from_ <= today <= agreement.until,
+            attestation=today <= partner.attestation.until,
+            review=reviewed and today <= agreement.review,
+            access=access,
+        )
+
+
+def london_day(milliseconds: int) -> date:
+    """The Europe/London day of a UTC time in milliseconds since the epoch."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone(_london()).date()
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the registry file, as it stands in `policies/partners.schema.json`."""
+    (root,), components = msgspec.json.schema_components([PartnersFile], ref_template="#/$defs/{name}")
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        "title": "Partners of safe-reporting",
+        **root,
+        "$defs": components,
+    }
+    return dict(orjson.loads(orjson.dumps(schema)))
+
+
+def load_partners(path: Path) -> Registry:
+    """Read and check the registry.
+
+    Raises:
+        ConfigError: listing every fault of the file.
+    """
+    try:
+        document = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader, see below
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"partners `{path.name}`", [str(error).replace("\n", " ")]) from error
+    validator = jsonschema_rs.Draft202012Validator(json_schema(), validate_formats=True)
+    faults = [f"`/{'/'.join(map(str, e.instance_path))}`: {e.message}" for e in validator.iter_errors(document)]
+    if faults:
+        raise ConfigError(f"partners `{path.name}`", faults)
+    try:
+        partners = msgspec.convert(document, PartnersFile).partners
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"partners `{path.name}`", [str(error)]) from error
+    faults = [fault for partner in partners for fault in _faults_of(partner)] + _faults_between(partners)
+    if faults:
+        raise ConfigError(f"partners `{path.name}`", faults)
+    _london()
+    return Registry(partners)
+
+
+def _faults_of(partner: Partner) -> list[str]:
+    access, agreement = partner.immigration_access, partner.agreement
+    checks = (
+        (access.reviewed <= access.until, "`immigration_access`: `until` lies before `reviewed`"),
+        (agreement.from_ <= agreement.until, "`agreement`: `until` lies before `from`"),
+        (agreement.from_ <= agreement.review, "`agreement`: `review` lies before `from`"),
+        (bool(partner.text.why.strip()) == partner.text.needed, "`text`: give `why` where, and only where, `needed`"),
+        *(
+            (len(set(values)) == len(values), f"`{name}`: an entry is named twice")
+            for name, values in (
+                ("systems", partner.systems), ("purposes", partner.purposes), ("boroughs", partner.boroughs),
+                ("agencies", partner.agencies), ("feeds", partner.feeds),
+            )
+        ),
+        (
+            Purpose.IMMIGRATION_ENFORCEMENT not in partner.purposes or len(partner.purposes) == 1,
+            "`purposes`: immigration_enforcement cannot stand beside another purpose",
+        ),
+    )  # fmt: skip
+    return [f"partner `{partner.id}`: {message}" for holds, message in checks if not holds]
+
+
+def _faults_between(partners: tuple[Partner, ...]) -> list[str]:
+    faults = []
+    for what in ("id", "principal"):
+        seen: set[str] = set()
+        for partner in partners:
+            value = getattr(partner, what)
+            if value in seen:
+                faults.append(f"partner `{partner.id}`: `{what}` is used by another partner")
+            seen.add(value)
+    return faults
+
+
+def _london() -> ZoneInfo:
+    try:
+        return ZoneInfo("Europe/London")
+    except ZoneInfoNotFoundError as error:
+        raise ConfigError("clock", ["time zone data for Europe/London is not installed"]) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that keeps dates and yes/no as text and refuses a key given twice."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute of the class
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[1] in ("int", "null", "merge")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, refusing duplicate keys."""
+        keys = [key.value for key, _ in node.value]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.YAMLError(f"key `{twice[0]}` is given twice{node.start_mark}")
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"])

@@ -1,0 +1,249 @@
+"""Decisions: Cedar behind a guard that turns everything but a clean Allow into a refusal.
+
+Cedar skips a policy that errors. So the schema goes with every call, and a decision is an allow only
+where Cedar answers Allow, reports no error and names at least one permit that was loaded here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cedarpy
+
+from services.kernel.errors import ConfigError
+from services.kernel.vocabulary import Role
+from services.router.partners import Access, Purpose
+
+FEEDS = ("police-crime", "online-report", "hate-crime", "marac", "nrm", "council-asb", "partnership-intel")
+MARKERS = (
+    "domestic_abuse", "exploitation", "modern_slavery", "hate", "counter_allegation", "burglary", "theft",
+    "violence", "fraud", "drugs", "asb", "other",
+)  # fmt: skip
+#: Booleans that every permit must demand by itself, beside `residual == 0`.
+REQUIRED = ("agreement_in_force", "attestation_in_force", "review_in_force", "area_permitted")
+_ANNOTATIONS = ("id", "basis", "summary")
+_MEMO_LIMIT = 65_536
+_NAMESPACE = "SafeReporting"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a policy may use. Finite: no time, no id, no text. `residual` is 0 or 1."""
+
+    purpose: Purpose
+    feed: str
+    roles: frozenset[str]
+    markers: frozenset[str]
+    protected: bool
+    child: bool
+    residual: int
+    area_known: bool
+    area_permitted: bool
+    agreement_in_force: bool
+    attestation_in_force: bool
+    review_in_force: bool
+    immigration_access: Access
+    consent_required: bool
+    consent_given: bool
+    view_has_text: bool
+    text_needed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The answer for one partner: what, by which policies, on what basis, with what errors."""
+
+    allowed: bool
+    policies: tuple[str, ...]
+    basis: str
+    errors: tuple[str, ...] = ()
+
+    @property
+    def effect(self) -> str:
+        """As the ledger writes it: `allow` or `deny`."""
+        return "allow" if self.allowed else "deny"
+
+
+class Policies:
+    """A checked set of policies with its schema; `decide` is the only way to ask it."""
+
+    def __init__(self, static: dict[str, dict[str, Any]], schema: cedarpy.Schema, *, digest: str) -> None:
+        document = {"staticPolicies": static, "templates": {}, "templateLinks": []}
+        self._set = cedarpy.PolicySet.from_json_str(json.dumps(document))
+        self._schema = schema
+        self._entities = cedarpy.Entities.from_json_str("[]", schema)
+        self._basis = {name: policy["annotations"]["basis"] for name, policy in static.items()}
+        self._memo: dict[tuple[str, str, Facts], Ruling] = {}
+        self.permits = frozenset(name for name, policy in static.items() if policy["effect"] == "permit")
+        self.forbids = frozenset(static) - self.permits
+        self.digest = digest
+
+    def decide(self, partner: str, view: str, facts: Facts) -> Ruling:
+        """Whether `partner` may receive a record with these facts through `view`.
+
+        1. Ask Cedar with the schema, or repeat the answer to the same facts.
+        2. Allow only a clean Allow by a known permit; all else refuses.
+        3. Name the policies that decided and their basis in law.
+        """
+        key = (partner, view, facts)
+        known = self._memo.get(key)
+        if known is None:
+            known = self._guard(self._ask(partner, view, facts))
+            if len(self._memo) >= _MEMO_LIMIT:
+                self._memo.clear()
+            self._memo[key] = known
+        return known
+
+    def _ask(self, partner: str, view: str, facts: Facts) -> cedarpy.AuthzResult:
+        request = {
+            "principal": _entity("Partner", partner),
+            "action": _entity("Action", "receive"),
+            "resource": _entity("View", view),
+            "context": _context(facts),
+        }
+        try:
+            return cedarpy.is_authorized(request, self._set, self._entities, self._schema)
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            return cedarpy.AuthzResult({"decision": "NoDecision", "diagnostics": {"errors": [type(error).__name__]}})
+
+    def _guard(self, answer: cedarpy.AuthzResult) -> Ruling:
+        errors = tuple(answer.diagnostics.errors)
+        policies = tuple(sorted(answer.diagnostics.reasons))
+        allowed = (
+            answer.decision is cedarpy.Decision.Allow
+            and True
+            and bool(policies)
+            and self.permits.issuperset(policies)
+        )
+        basis = "; ".join(dict.fromkeys(self._basis[name] for name in policies if name in self._basis))
+        return Ruling(allowed=allowed, policies=policies, basis=basis, errors=errors)
+
+    def probe(self) -> list[str]:
+        """Ask about every word of the vocabularies once; return what the schema does not take."""
+        base = Facts(
+            purpose=Purpose.VICTIM_SUPPORT, feed=FEEDS[0], roles=frozenset(), markers=frozenset(), protected=True,
+            child=False, residual=1, area_known=False, area_permitted=False, agreement_in_force=False,
+            attestation_in_force=False, review_in_force=False, immigration_access=Access.UNKNOWN,
+            consent_required=True, consent_given=False, view_has_text=True, text_needed=False,
+        )  # fmt: skip
+        probes = [dataclasses.replace(base, purpose=purpose) for purpose in Purpose]
+        probes += [dataclasses.replace(base, feed=feed) for feed in FEEDS]
+        probes += [dataclasses.replace(base, immigration_access=access) for access in Access]
+        probes.append(dataclasses.replace(base, roles=frozenset(Role), markers=frozenset(MARKERS)))
+        return sorted({error for facts in probes for error in self._ask("probe", "probe", facts).diagnostics.errors})
+
+
+def load_policies(directory: Path) -> Policies:
+    """Read `schema.cedarschema` and every `*.cedar` file of `directory`.
+
+    Raises:
+        ConfigError: listing every fault of every file: what does not parse or validate, a policy without
+            `@id`, `@basis` or `@summary`, an id used twice, a permit that does not demand what it must.
+    """
+    faults: list[str] = []
+    digest = hashlib.sha256()
+    static: dict[str, dict[str, Any]] = {}
+    schema = _load_schema(directory / "schema.cedarschema", digest, faults)
+    files = sorted(directory.glob("*.cedar"))
+    for path in files:
+        text = path.read_text("utf-8")
+        digest.update(f"{path.name}\0{text}\0".encode())
+        for name, policy in _load_file(path, text, schema, faults):
+            if name in static:
+                faults.append(f'`{path.name}`: `@id("{name}")` is used by another policy')
+            static[name] = policy
+    if not any(policy["effect"] == "permit" for policy in static.values()):
+        faults.append(f"no permit in `{directory.name}/*.cedar`: nothing could ever leave")
+    if faults or schema is None:
+        raise ConfigError(f"policies in `{directory}`", faults)
+    policies = Policies(static, schema, digest=digest.hexdigest()[:16])
+    if faults := [f"`schema.cedarschema` does not fit the vocabulary: {error}" for error in policies.probe()]:
+        raise ConfigError(f"policies in `{directory}`", faults)
+    return policies
+
+
+def _load_schema(path: Path, digest: Any, faults: list[str]) -> cedarpy.Schema | None:
+    try:
+        text = path.read_text("utf-8")
+        digest.update(text.encode())
+        return cedarpy.Schema.from_str(text)
+    except (OSError, ValueError) as error:
+        faults.append(f"`{path.name}`: {_line(error)}")
+        return None
+
+
+def _load_file(
+    path: Path, text: str, schema: cedarpy.Schema | None, faults: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        document = json.loads(cedarpy.policies_to_json_str(text))
+    except ValueError as error:
+        faults.append(f"`{path.name}`: {_line(error)}")
+        return
+    if schema is not None:
+        result = cedarpy.validate_policies(text, schema)
+        names = result.id_annotations_by_policy_id
+        faults += [f"`{path.name}`: `{names.get(e.policy_id, e.policy_id)}`: {_line(e.error)}" for e in result.errors]
+    if document["templates"]:
+        faults.append(f"`{path.name}`: templates are not used here")
+    for generated, policy in document["staticPolicies"].items():
+        annotations = policy.get("annotations", {})
+        name = annotations.get("id") or generated
+        missing = [what for what in _ANNOTATIONS if not (annotations.get(what) or "").strip()]
+        faults += [f"`{path.name}`: policy `{name}` has no `@{what}`" for what in missing]
+        if policy["effect"] == "permit":
+            absent = _undemanded(policy)
+            faults += [f"`{path.name}`: permit `{name}` does not demand `{what}`" for what in absent]
+        yield name, {**policy, "annotations": {"basis": "", **annotations}}
+
+
+def _undemanded(policy: dict[str, Any]) -> list[str]:
+    """Of what every permit must demand, what stands in no `&&` of its `when` clauses."""
+    demanded: set[str] = set()
+    for condition in policy["conditions"]:
+        if condition["kind"] != "when":
+            continue
+        for term in _conjuncts(condition["body"]):
+            if attribute := _attribute(term):
+                demanded.add(attribute)
+            elif "==" in term:
+                sides = (term["=="]["left"], term["=="]["right"])
+                if {"Value": 0} in sides and any(_attribute(side) == "residual" for side in sides):
+                    demanded.add("residual == 0")
+    return [what for what in ("residual == 0", *REQUIRED) if what not in demanded]
+
+
+def _conjuncts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "&&" in body:
+        yield from _conjuncts(body["&&"]["left"])
+        yield from _conjuncts(body["&&"]["right"])
+    else:
+        yield body
+
+
+def _attribute(term: dict[str, Any]) -> str | None:
+    access = term.get(".")
+    return str(access["attr"]) if access and access["left"] == {"Var": "context"} else None
+
+
+def _context(facts: Facts) -> dict[str, Any]:
+    context: dict[str, Any] = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
+    for name, kind in (("purpose", "Purpose"), ("feed", "Feed"), ("immigration_access", "Access")):
+        context[name] = {"__entity": _entity(kind, context[name])}
+    for name, kind in (("roles", "Role"), ("markers", "Marker")):
+        context[name] = [{"__entity": _entity(kind, value)} for value in sorted(context[name])]
+    return context
+
+
+def _entity(kind: str, name: str) -> dict[str, str]:
+    return {"type": f"{_NAMESPACE}::{kind}", "id": str(name)}
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,292 @@
+"""The router's step: one redacted record in, exactly one outcome with a decision for every partner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from services.kernel import quarantine
+from services.kernel.attestation import HEADER, AttestationError, Claims, verify
+from services.kernel.detail import Detail, seal_detail
+from services.kernel.errors import ConfigError
+from services.kernel.jsonio import BadJson, canonical, parse
+from services.kernel.ledger import rfc3339
+from services.kernel.record import Batch, Decision, Inbound, Message, Outcome
+from services.kernel.sealing import Sealer
+from services.kernel.vocabulary import OutcomeKind, Reason
+from services.router.headers import PartnerKeys, partner_headers
+from services.router.partners import ConsentRule, Partner, Purpose, Registry, Standing, load_partners, london_day
+from services.router.policy import Facts, Policies, Ruling, load_policies
+from services.router.residual import Find, Leaf, Residual, Vouchers, load_residual
+from services.router.view import Built, View, Views, load_views
+
+T = TypeVar("T")
+
+#: Stands in a denial that no policy spoke: the view is missing or does not validate.
+VIEW_INVALID = Ruling(allowed=False, policies=(), basis="", errors=("view invalid",))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that decides, loaded and checked at the start."""
+
+    registry: Registry
+    policies: Policies
+    views: Views
+    residual: Residual
+
+    @property
+    def versions(self) -> tuple[tuple[str, str], ...]:
+        """Digest of each part, for the ledger."""
+        return (
+            ("policy", self.policies.digest),
+            ("registry", self.registry.digest),
+            ("residual", self.residual.digest),
+            ("views", self.views.digest),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The one time of a batch, and what holds then for each partner."""
+
+    now: int
+    stamp: str
+    day: date
+    standings: Mapping[str, Standing]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was decided for one partner, and for which of its purposes."""
+
+    partner: Partner
+    purpose: Purpose
+    ruling: Ruling
+
+
+class RouterStep:
+    """Decides for one redacted record what goes to whom; data never raises."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        attest_keys: Mapping[str, Ed25519PublicKey],
+        partner_keys: Mapping[str, bytes],
+        sealer: Sealer,
+        versions: Mapping[str, str],
+    ) -> None:
+        """`partner_keys` holds the 32 bytes of each partner's key file, by partner id.
+
+        Raises:
+            KeyError: a partner of the registry has no key.
+        """
+        self._rules = rules
+        self._attest_keys = dict(attest_keys)
+        self._sealer = sealer
+        self._versions = (*sorted(versions.items()), *rules.versions)
+        self._keys = {
+            (partner.id, purpose): PartnerKeys.of(partner_keys[partner.id], partner.id, purpose)
+            for partner in rules.registry.partners
+            for purpose in partner.purposes
+        }
+        self._moment = Moment(-1, "", date.min, {})
+
+    def __call__(self, record: Inbound, batch: Batch) -> Outcome:
+        """Route one redacted record.
+
+        1. No value: withheld as a tombstone.
+        2. Verify the redactor's attestation, then parse; else quarantine.
+        3. Build and validate the view of each partner that subscribes to this agency and feed.
+        4. Scan all that would leave; one find withholds the record for every partner.
+        5. Decide for each partner, on facts that hold at the one time of the batch.
+        6. Write the message of each partner that is allowed, under its own keys and new headers.
+        """
+        if record.value is None:  # 1
+            return self._withheld(None, Reason.TOMBSTONE, (), [], self._at(batch.now))
+        data = record.value.reveal()
+        try:  # 2
+            claims = verify(record.header(HEADER), data, self._attest_keys)
+            value = parse(data)
+        except (AttestationError, BadJson) as error:
+            return self.quarantine(record, error.reason)
+        if not isinstance(value, dict):
+            return self.quarantine(record, Reason.REDACTED_INVALID)
+        moment = self._at(batch.now)
+        partners = self._rules.registry.subscribers(claims.agency, claims.feed)
+        built = self._build(partners, value, claims, moment)  # 3
+        finds = self._scan(built.values(), claims)  # 4
+        answers = [self._decide(partner, claims, built, bool(finds), moment) for partner in partners]  # 5
+        messages = tuple(self._message(a, built, claims, moment) for a in answers if a.ruling.allowed)  # 6
+        if not messages:
+            return self._withheld(claims, _reason(answers, finds, self._rules), answers, finds, moment)
+        return self._outcome(OutcomeKind.FORWARDED, claims, answers, moment, messages=messages)
+
+    def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
+        """The outcome of a record that is set aside whole."""
+        return quarantine.outcome(record, reason, sealer=self._sealer, versions=self._versions)
+
+    def _at(self, now: int) -> Moment:
+        """The moment of a batch. It never goes back: what has run out stays closed."""
+        if now > self._moment.now:
+            day = london_day(now)
+            same = day == self._moment.day
+            standings = self._moment.standings if same else self._rules.registry.standings(day)
+            self._moment = Moment(now, rfc3339(now), day, standings)
+        return self._moment
+
+    def _build(
+        self, partners: tuple[Partner, ...], value: dict[str, Any], claims: Claims, moment: Moment
+    ) -> dict[str, tuple[View, Built]]:
+        """Each view once, by name, whoever shares it."""
+        built: dict[str, tuple[View, Built]] = {}
+        for partner in partners:
+            view = self._rules.views.get(partner.view, claims.feed)
+            if view is not None and view.name not in built:
+                built[view.name] = (view, view.build(value, claims, today=moment.day))
+        return built
+
+    def _scan(self, built: Any, claims: Claims) -> list[Find]:
+        """Scan what any view holds, each source once."""
+        leaves: dict[tuple[str, str], Leaf] = {}
+        for _, view in built:
+            for leaf in view.leaves:
+                leaves.setdefault((leaf.pointer, leaf.text), leaf)
+        return self._rules.residual.scan(leaves.values(), Vouchers(claims.vouchers))
+
+    def _decide(
+        self,
+        partner: Partner,
+        claims: Claims,
+        built: dict[str, tuple[View, Built]],
+        residual: bool,
+        moment: Moment,
+    ) -> _Answer:
+        """The first of the partner's purposes that policy permits, or the answer to its first."""
+        held = built.get(partner.view)
+        if held is None or not held[1].valid:
+            return _Answer(partner, partner.purposes[0], VIEW_INVALID)
+        answers = []
+        for purpose in partner.purposes:
+            facts = _facts(partner, purpose, claims, moment.standings[partner.id], residual, held[0].has_text)
+            answers.append(_Answer(partner, purpose, self._rules.policies.decide(partner.id, partner.view, facts)))
+        return next((answer for answer in answers if answer.ruling.allowed), answers[0])
+
+    def _message(
+        self, answer: _Answer, built: dict[str, tuple[View, Built]], claims: Claims, moment: Moment
+    ) -> Message:
+        partner, keys = answer.partner, self._keys[answer.partner.id, answer.purpose]
+        view = built[partner.view][1]
+        for slot in view.slots:
+            slot.container[slot.key] = keys.record_id(slot.source) if slot.is_record else keys.subject_id(slot.source)
+        event_id = keys.event_id(claims.record, claims.source)
+        headers = partner_headers(partner.view, event_id=event_id, released=moment.stamp)
+        return Message(partner.topic, keys.message_key(claims.record), canonical(view.value), headers)
+
+    def _withheld(
+        self, claims: Claims | None, reason: Reason, answers: Any, finds: list[Find], moment: Moment
+    ) -> Outcome:
+        marks = tuple((find.pointer, "residual", find.why, find.start, find.end) for find in finds)
+        detail = seal_detail(Detail(reason=reason.value, masks=marks), self._sealer)
+        return self._outcome(OutcomeKind.WITHHELD, claims, answers, moment, reason=reason, detail=detail)
+
+    def _outcome(
+        self,
+        kind: OutcomeKind,
+        claims: Claims | None,
+        answers: Any,
+        moment: Moment,
+        *,
+        messages: tuple[Message, ...] = (),
+        reason: Reason | None = None,
+        detail: bytes = b"",
+    ) -> Outcome:
+        decisions = tuple(
+            Decision(a.partner.id, a.partner.view, a.ruling.effect, a.ruling.policies, a.ruling.basis) for a in answers
+        )
+        made = (("detector", claims.detector), ("schema", claims.schema)) if claims else ()
+        return Outcome(
+            kind,
+            reason,
+            messages=messages,
+            agency=claims.agency if claims else None,
+            feed=claims.feed if claims else None,
+            area=claims.area if claims else None,
+            roles=claims.roles if claims else (),
+            record=claims.record if claims else None,
+            plan=claims.schema if claims else None,
+            detail=detail,
+            decisions=decisions,
+            versions=(*self._versions, *made),
+            decided_at=moment.stamp,
+        )
+
+
+def _facts(
+    partner: Partner, purpose: Purpose, claims: Claims, standing: Standing, residual: bool, has_text: bool
+) -> Facts:
+    return Facts(
+        purpose=purpose,
+        feed=claims.feed,
+        roles=frozenset(claims.roles),
+        markers=frozenset(claims.markers),
+        protected=claims.protected,
+        child=claims.child,
+        residual=int(residual),
+        area_known=claims.area != "unknown",
+        area_permitted=claims.area in partner.boroughs,
+        agreement_in_force=standing.agreement,
+        attestation_in_force=standing.attestation,
+        review_in_force=standing.review,
+        immigration_access=standing.access,
+        consent_required=partner.consent is ConsentRule.REQUIRED,
+        consent_given=False,
+        view_has_text=has_text,
+        text_needed=partner.text.needed,
+    )
+
+
+def _reason(answers: list[_Answer], finds: list[Find], rules: Rules) -> Reason:
+    """Why nothing leaves: the gravest reason first."""
+    if finds:
+        return Reason.RESIDUAL
+    rulings = [answer.ruling for answer in answers]
+    if VIEW_INVALID in rulings:
+        return Reason.VIEW_INVALID
+    if any(ruling.errors for ruling in rulings):
+        return Reason.POLICY_ERROR
+    if any(rules.policies.forbids.intersection(ruling.policies) for ruling in rulings):
+        return Reason.FORBIDDEN
+    return Reason.NO_POLICY_PERMITS
+
+
+def load_rules(*, schemas_dir: Path, policies_dir: Path) -> Rules:
+    """Read partners, policies, views and word list, and check that they fit each other.
+
+    Raises:
+        ConfigError: listing every fault of every part.
+    """
+    faults: list[str] = []
+
+    def part(load: Callable[[], T]) -> T | None:
+        try:
+            return load()
+        except ConfigError as error:
+            faults.extend(error.faults)
+            return None
+
+    registry = part(lambda: load_partners(policies_dir / "partners.yaml"))
+    policies = part(lambda: load_policies(policies_dir / "cedar"))
+    views = part(lambda: load_views(schemas_dir / "partners"))
+    residual = part(load_residual)
+    if registry and views:
+        part(lambda: views.check(registry))
+    if faults or not (registry and policies and views and residual):
+        raise ConfigError("router", faults)
+    return Rules(registry, policies, views, residual)

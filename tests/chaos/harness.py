@@ -1,0 +1,207 @@
+"""Kill, stop and restart on a schedule drawn from a seed, while records flow; then account for every one."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from services.cli.pipeline import Numberer, Pipeline, let_out, load_samples
+from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.reader import send
+from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.paths import ROOT
+
+PARTITIONS = 4
+
+
+@dataclass
+class Report:
+    """What a run did and what its readers saw, for committed readers unless it says otherwise."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    kills: int = 0
+    lost: int = 0
+    doubled: int = 0
+    gaps: list[str] = field(default_factory=list)
+    unaccounted: int = 0
+    longest_silence: float = 0.0
+    events: list[str] = field(default_factory=list)
+    partner_records: int = 0
+    uncommitted_seen: int = 0
+    uncommitted_without_entry: int = 0
+
+
+class Watch(threading.Thread):
+    """Reads partner topics as partners do, and notes the longest time without a record while there was work."""
+
+    def __init__(self, broker: EmbeddedKafka, topics: list[str], *, committed: bool) -> None:
+        super().__init__(daemon=True)
+        from confluent_kafka import Consumer, TopicPartition
+
+        self._consumer = Consumer(
+            {
+                **broker.client_config("admin"),
+                "group.id": "watch",
+                "isolation.level": "read_committed" if committed else "read_uncommitted",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        self._consumer.assign([TopicPartition(t, p, 0) for t in topics for p in range(PARTITIONS)])
+        self.done = threading.Event()
+        self.records: list[tuple[str, bytes]] = []
+        self.last: dict[str, float] = {}
+        self.silence: dict[str, float] = defaultdict(float)
+
+    def run(self) -> None:
+        while not self.done.is_set():
+            for message in self._consumer.consume(500, 0.2):
+                if message.error() is None:
+                    self.records.append((message.topic(), message.key()))
+                    now = time.monotonic()
+                    before = self.last.get(message.topic(), now)
+                    self.silence[message.topic()] = max(self.silence[message.topic()], now - before)
+                    self.last[message.topic()] = now
+        self._consumer.close()
+
+
+class KillRun:
+    """One run. `records` flow at `rate` a second; `kills` of -9 fall at random moments over all workers."""
+
+    def __init__(self, *, seed: int, records: int, rate: float, kills: int, module: str | None = None) -> None:
+        self._random = random.Random(seed)
+        self._records = records
+        self._rate = rate
+        self._kills = kills
+        self._module = module or "services.{service}.main"
+        self._started = 0.0
+        self.report = Report()
+
+    def run(self, *, stop_one: bool, restart_broker: bool, workers: int = 2) -> Report:
+        """Run to the end and account for every record."""
+        topology = load_topology()
+        partners = [f"partner.{partner}" for partner in topology.partners]
+        with EmbeddedKafka() as broker:
+            apply(broker.client_config("admin"), topology, profile="embedded")
+            with Pipeline(broker, redactors=workers, routers=workers, restart=True, module=self._module) as pipeline:
+                watches = [Watch(broker, partners, committed=c) for c in (True, False)]
+                for watch in watches:
+                    watch.start()
+                self._started = time.monotonic()
+                feeder = threading.Thread(target=self._feed, args=(broker,))
+                feeder.start()
+                self._disturb(pipeline, stop_one=stop_one, restart_broker=restart_broker)
+                feeder.join()
+                self._settle(pipeline)
+                for watch in watches:
+                    watch.done.set()
+                    watch.join()
+                self._account(pipeline, partners, *watches)
+        return self.report
+
+    def _note(self, text: str) -> None:
+        self.report.events.append(f"{time.monotonic() - self._started:6.1f} s  {text}")
+
+    def _feed(self, broker: EmbeddedKafka) -> None:
+        """Send records drawn from the samples, each with an id of its own, at a steady rate in small batches."""
+        samples = load_samples(ROOT / "samples")
+        numbered = Numberer(ROOT / "schemas")
+        batch = 50
+        draw = random.Random(self._records)
+        for first in range(0, self._records, batch):
+            messages = []
+            for number in range(first, min(first + batch, self._records)):
+                message = numbered(draw.choice(samples), number)
+                self.report.sent[message.topic] += 1
+                messages.append((message, number % PARTITIONS))
+            send(broker.client_config("admin"), messages, deadline=60.0)
+            time.sleep(max(0.0, self._started + (first + batch) / self._rate - time.monotonic()))
+
+    def _disturb(self, pipeline: Pipeline, *, stop_one: bool, restart_broker: bool) -> None:
+        span = self._records / self._rate
+        moments = sorted(self._random.uniform(3, max(4, span - 2)) for _ in range(self._kills))
+        plan: list[tuple[float, str]] = [(moment, "kill") for moment in moments]
+        plan += [(span * 0.35, "stop")] if stop_one else []
+        plan += [(span * 0.7, "restart broker")] if restart_broker else []
+        for moment, what in sorted(plan):
+            time.sleep(max(0.0, self._started + moment - time.monotonic()))
+            slot = self._random.choice(pipeline.slots)
+            if what == "kill":
+                slot.process.kill()
+                self.report.kills += 1
+                self._note(f"kill -9 {slot.service}-{slot.number}")
+            elif what == "stop":
+                process = slot.process
+                process.send_signal(signal.SIGSTOP)
+                self._note(f"SIGSTOP {slot.service}-{slot.number} for 9 s (session 6 s)")
+                threading.Timer(9.0, process.send_signal, (signal.SIGCONT,)).start()
+            else:
+                self._note("broker killed and restarted")
+                pipeline.broker.restart()
+                self._note("broker is back")
+
+    def _settle(self, pipeline: Pipeline) -> None:
+        pipeline.wait(sum(self.report.sent.values()), seconds=240)
+        time.sleep(1.0)
+
+    def _account(self, pipeline: Pipeline, partners: list[str], committed: Watch, uncommitted: Watch) -> None:
+        report = self.report
+        entries = pipeline.entries()
+        self._chain(pipeline, entries)
+        allowed = {(topic, key) for topic, key, _ in let_out(pipeline.keys_dir, entries)}
+        seen = Counter(committed.records)
+        report.partner_records = sum(seen.values())
+        report.doubled += sum(count - 1 for count in seen.values())
+        report.lost += len(allowed - seen.keys())
+        report.unaccounted += len(seen.keys() - allowed)
+        ever = set(uncommitted.records)
+        report.uncommitted_seen = len(uncommitted.records)
+        report.uncommitted_without_entry = len(ever - allowed)
+        report.longest_silence = max(committed.silence.values(), default=0.0)
+
+    def _chain(self, pipeline: Pipeline, entries: list[dict[str, Any]]) -> None:
+        """Compare sets of offsets: each input offset has one entry, and each entry names the one before."""
+        report = self.report
+        topics = [topic.name for topic in load_topology().topics_of("redactor")] + ["redacted"]
+        by_source: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+        for entry in entries:
+            source = entry["source"]
+            by_source[source["topic"], source["partition"]].append((source["offset"], source["previous"]))
+        for topic in topics:
+            there: dict[int, list[int]] = defaultdict(list)
+            for record in pipeline.read(topic):
+                there[record.partition].append(record.offset)
+            for partition in range(PARTITIONS):
+                chain = sorted(by_source[topic, partition])
+                offsets = [offset for offset, _ in chain]
+                report.lost += len(set(there[partition]) - set(offsets))
+                report.doubled += len(offsets) - len(set(offsets))
+                report.unaccounted += len(set(offsets) - set(there[partition]))
+                expected = [-1, *offsets[:-1]]
+                report.gaps += [
+                    f"{topic}/{partition}/{offset}: previous {previous}, expected {before}"
+                    for (offset, previous), before in zip(chain, expected, strict=True)
+                    if previous != before
+                ]
+
+
+def show(report: Report) -> None:
+    """Print the run: shown by pytest with -s or when it fails."""
+    for event in report.events:
+        print(event)
+    print(
+        f"{sum(report.sent.values())} records, {report.kills} kills; partners read {report.partner_records}; "
+        f"lost {report.lost}, doubled {report.doubled}, unaccounted {report.unaccounted}, "
+        f"gaps {len(report.gaps)}, longest silence {report.longest_silence:.1f} s; a read_uncommitted reader saw "
+        f"{report.uncommitted_seen}, without an entry {report.uncommitted_without_entry}"
+    )
+
+
+pytest.register_assert_rewrite(__name__)

@@ -1,0 +1,18 @@
+"""One real broker for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.topology import apply, load_topology
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedKafka]:
+    """A running Apache Kafka with the topology applied. Tests make their own topics as `admin`."""
+    with EmbeddedKafka() as kafka:
+        apply(kafka.client_config("admin"), load_topology(), profile="embedded")
+        yield kafka

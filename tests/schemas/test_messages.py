@@ -1,0 +1,146 @@
+"""The service's own messages: closed, and equal to what the code writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema_rs
+import orjson
+import pyrage
+import pytest
+
+from services.cli.quarantine import Why
+from services.kernel import ledger, quarantine
+from services.kernel.record import Decision, Inbound, Outcome
+from services.kernel.sealing import Sealer
+from services.kernel.sensitive import SensitiveBytes
+from services.kernel.vocabulary import CoarseReason, Operation, OutcomeKind, Reason, Role
+from tests.schemas.files import FEEDS, MESSAGES, SCHEMAS, Schema, read
+
+
+def message(name: str) -> Schema:
+    return read(SCHEMAS / "messages" / f"{name}.json")
+
+
+def valid(name: str, value: Any) -> bool:
+    return jsonschema_rs.Draft202012Validator(message(name)).is_valid(value)
+
+
+RECORD = Inbound("agency.gmp.police-crime", 1, 7, 0, None, SensitiveBytes(b"{}"))
+TIME = "2026-02-03T21:41:00.000Z"
+
+
+def entry(result: Outcome, **changes: Any) -> dict[str, Any]:
+    made = ledger.entry(RECORD, result, service="router", slot=0, previous=6, now=1_770_000_000_000)
+    assert made.value is not None
+    return {**orjson.loads(made.value), **changes}
+
+
+FORWARDED = Outcome(
+    OutcomeKind.FORWARDED,
+    agency="gmp",
+    feed="police-crime",
+    area="E08000003",
+    roles=("victim", "suspect"),
+    record="ab" * 32,
+    detail=b"age-encryption.org/v1",
+    decisions=(Decision("victim-support-gm", "victim-support", "allow", ("permit-victim-support",), "DPA 2018 s.35"),),
+    versions=(("policy", "0a1b"),),
+    decided_at=TIME,
+)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_file_is_a_schema_with_its_own_id(name: str) -> None:
+    schema = message(name)
+    jsonschema_rs.meta.validate(schema)
+    assert schema["$id"] == f"urn:safe-reporting:message:{name}:1.0"
+
+
+@pytest.mark.parametrize("kind", OutcomeKind)
+def test_entries_that_the_code_writes_are_valid(kind: OutcomeKind) -> None:
+    assert valid("ledger-entry", entry(Outcome(kind, reason=Reason.SCHEMA_INVALID)))
+    assert valid("ledger-entry", entry(FORWARDED))
+
+
+@pytest.mark.parametrize("why", Why)
+def test_consultations_that_the_code_writes_are_valid(why: Why) -> None:
+    made = ledger.consultation(RECORD, by="18204", why=why.value, now=1_770_000_000_000)
+    assert made.value is not None
+    assert valid("ledger-entry", orjson.loads(made.value))
+
+
+def test_consultation_names_who_and_why() -> None:
+    assert not valid("ledger-entry", entry(FORWARDED, operation="consultation"))
+    assert valid("ledger-entry", entry(FORWARDED, operation="consultation", by="18204", why="dip_sample"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"masks": 3},
+        {"reason": "residual"},
+        {"reason": "text_held"},
+        {"roles": ["refugee"]},
+        {"area": "Poland"},
+        {"feed": "asylum"},
+        {"sealed": "not base64!"},
+        {"sealed": 5},
+        {"outcome": "passed"},
+        {"why": "curious"},
+        {"time": "yesterday"},
+    ],
+)
+def test_entry_has_no_place_for_anything_else(change: dict[str, Any]) -> None:
+    assert not valid("ledger-entry", entry(FORWARDED, **change))
+
+
+def test_vocabularies_are_the_codes_own() -> None:
+    properties = message("ledger-entry")["properties"]
+    assert set(properties["operation"]["enum"]) == set(Operation)
+    assert set(properties["outcome"]["enum"]) == {*OutcomeKind, "expired_unread", "consulted", None}
+    assert set(properties["reason"]["enum"]) == {*CoarseReason, None}
+    assert set(properties["roles"]["items"]["enum"]) == set(Role)
+    assert set(properties["feed"]["enum"]) == {*FEEDS, None}
+
+
+def test_quarantine_envelope_holds_coarse_reasons_only() -> None:
+    headers = {
+        "content-type": "application/age", "sr-reason": "content", "sr-source-topic": "agency.gmp.police-crime",
+        "sr-source-partition": "1", "sr-source-offset": "7", "sr-time": TIME, "sr-recipient": "seal-2026-q1",
+    }  # fmt: skip
+    assert valid("quarantine-envelope", headers)
+    sealer = Sealer(str(pyrage.x25519.Identity.generate().to_public()), key_id="seal-2026-q1")
+    made = quarantine.message(RECORD, Reason.SCHEMA_INVALID, sealer=sealer)
+    assert valid("quarantine-envelope", {name: value.decode() for name, value in made.headers})
+    assert not valid("quarantine-envelope", {**headers, "sr-reason": "text_held"})
+    assert not valid("quarantine-envelope", {**headers, "sr-rule": "visa"})
+    assert not valid("quarantine-envelope", {**headers, "content-type": "application/json"})
+
+
+def test_consent_control_and_alerts() -> None:
+    consent = {
+        "v": 1, "subject": "ab" * 32, "recipient": "idva-service", "purpose": "independent_advocacy",
+        "scope": "contact", "state": "withdrawn", "at": TIME, "by": "18204", "reference": None,
+    }  # fmt: skip
+    assert valid("consent", consent)
+    assert not valid("consent", {**consent, "state": "implied"})
+    assert not valid("consent", {**consent, "name": "x"})
+    gate = {
+        "v": 1, "kind": "gate", "state": "closed", "at": TIME, "by": "op-1", "why": "leak_suspected",
+        "reference": "INC-4",
+    }  # fmt: skip
+    assert valid("control", gate)
+    assert not valid("control", {**gate, "state": "ajar"})
+    alert = {
+        "v": 1, "time": TIME, "agency": "gmp", "feed": "police-crime", "risk": "unknown", "reason": "system",
+        "source": {"topic": "agency.gmp.police-crime", "partition": 1, "offset": 7},
+    }  # fmt: skip
+    assert valid("safety-alert", alert)
+    assert not valid("safety-alert", {**alert, "text": "x"})
+    ops = {
+        "v": 1, "time": TIME, "service": "redactor", "instance": "redactor-0", "event": "flood_stop",
+        "severity": "critical", "topic": "agency.gmp.police-crime", "partition": 1, "offset": 7, "count": 40,
+    }  # fmt: skip
+    assert valid("ops-alert", ops)
+    assert not valid("ops-alert", {**ops, "event": "Free words"})
