@@ -58,9 +58,6 @@ def test_no_tracked_file_names_a_registry_or_holds_a_key() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    broken = []
-    for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read_text()):
-            if "://" not in target and not (file.parent / target).exists():
-                broken.append(f"{file.name}: {target}")
-    assert broken == []
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    targets = [(file, t) for file in documents for t in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read_text())]
+    assert [t for file, t in targets if "://" not in t and not (file.parent / t).exists()] == []

@@ -118,10 +118,10 @@ def _latency(pipeline: Pipeline, samples: list[Sample], *, first: int, seconds: 
     time.sleep(1)
     done.set()
     thread.join()
-    return _percentiles(pipeline, arrived, first)
+    return _percentiles(pipeline, arrived)
 
 
-def _percentiles(pipeline: Pipeline, arrived: dict[tuple[str, bytes], float], first: int) -> dict[str, float]:
+def _percentiles(pipeline: Pipeline, arrived: dict[tuple[str, bytes], float]) -> dict[str, float]:
     stamps = {
         (r.topic, r.partition, r.offset): r.timestamp
         for topic in load_topology().topics_of("redactor")

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from rich.columns import Columns
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -32,7 +32,8 @@ def demo() -> None:
     """Send made-up records of seven feeds through a real Kafka, and show what became of each."""
     console = Console(highlight=False, width=None if Console().is_terminal else 110)
     samples = load_samples(ROOT / "samples")
-    sent = [sample.message() for sample in samples] + _broken(samples[0])
+    broken = _broken(samples[0])
+    sent = [sample.message() for sample in samples] + list(broken.values())
     with _steps(console) as say:
         say("starting Apache Kafka (KRaft, SCRAM accounts, deny by default)")
         with EmbeddedKafka(on_progress=say) as broker:
@@ -44,7 +45,7 @@ def demo() -> None:
                 say(f"{len(sent)} records sent to {len({m.topic for m in sent})} agency topics")
                 pipeline.wait(len(sent), seconds=90.0)
                 say("every record has its outcome; reading the topics back")
-                _tell(console, pipeline, samples, len(sent))
+                _tell(console, pipeline, samples, broken)
 
 
 @contextmanager
@@ -70,23 +71,24 @@ def _steps(console: Console) -> Iterator[Any]:
         yield say
 
 
-def _broken(model: Sample) -> list[Message]:
+def _broken(model: Sample) -> dict[str, Message]:
     """Records that must fail closed: each is sealed in quarantine, and nothing else is disturbed."""
     whole = model.message()
-    other_schema = tuple(
-        (name, b"urn:safe-reporting:police-crime:9.0" if name == "ce_dataschema" else value)
-        for name, value in whole.headers
+    other_version = tuple(
+        (name, value.replace(b":1.0", b":9.0") if name == "ce_dataschema" else value) for name, value in whole.headers
     )
-    return [
-        Message(whole.topic, None, b'{"incident": {"reference": "CR/1", ', whole.headers),
-        Message(whole.topic, None, b"[" * 10_000 + b"]" * 10_000, whole.headers),
-        Message(whole.topic, None, whole.value, other_schema),
-        Message(whole.topic, None, whole.value, ()),
-        Message(whole.topic, None, b'{"padding": "' + b"x" * 1_500_000 + b'"}', whole.headers),
-    ]
+    return {
+        "cut off in the middle of its JSON": Message(whole.topic, None, b'{"case": {"id": "C/1", ', whole.headers),
+        "ten thousand lists inside each other": Message(
+            whole.topic, None, b"[" * 10_000 + b"]" * 10_000, whole.headers
+        ),
+        "a schema version that nobody knows": Message(whole.topic, None, whole.value, other_version),
+        "without the headers that say what it is": Message(whole.topic, None, whole.value, ()),
+        "one and a half megabytes": Message(whole.topic, None, b'{"x": "' + b"x" * 1_500_000 + b'"}', whole.headers),
+    }
 
 
-def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], sent: int) -> None:
+def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], broken: dict[str, Message]) -> None:
     entries = pipeline.entries()
     console.rule("1. Before and after")
     console.print(
@@ -97,9 +99,9 @@ def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], sent: int
     console.rule("2. What each partner got, and did not get")
     _partners(console, entries, pipeline)
     console.rule("3. What failed closed")
-    _quarantine(console, entries)
+    _quarantine(console, entries, pipeline, broken)
     console.rule("4. The ledger, reconciled with the input")
-    _reconcile(console, entries, sent)
+    _reconcile(console, entries, len(samples) + len(broken))
 
 
 def _before_and_after(console: Console, pipeline: Pipeline, samples: list[Sample]) -> None:
@@ -130,9 +132,9 @@ def _side_by_side(console: Console, sample: Sample, before: Any, after: Any) -> 
     for path, text in old.items():
         now = new.get(path)
         if now is None:
-            table.add_row(path, text, "(gone)", style="red")
+            table.add_row(path, escape(text), "(gone)", style="red")
         elif now != text and TOKEN in now:
-            table.add_row(path, text, now, style="yellow")
+            table.add_row(path, escape(text), escape(now), style="yellow")
     console.print(Panel(table, title=f"{sample.topic}: {sample.about}", title_align="left"))
 
 
@@ -175,23 +177,27 @@ def _partners(console: Console, entries: list[dict[str, Any]], pipeline: Pipelin
             body = orjson.dumps(orjson.loads(records[0].value.reveal()), option=orjson.OPT_INDENT_2).decode()
             lines = body.splitlines()
             text = "\n".join(lines[:24] + (["  ..."] if len(lines) > 24 else []))
-            console.print(
-                Panel(text.replace("[", r"\["), title=f"one record as {partner} reads it", title_align="left")
-            )
+            console.print(Panel(escape(text), title=f"one record as {partner} reads it", title_align="left"))
 
 
-def _quarantine(console: Console, entries: list[dict[str, Any]]) -> None:
-    held = Counter((e["service"], e["reason"]) for e in entries if e["outcome"] == "quarantined")
-    table = Table("service", "coarse reason", "records")
-    for (service, reason), count in sorted(held.items()):
-        table.add_row(service, reason, str(count))
+def _quarantine(
+    console: Console, entries: list[dict[str, Any]], pipeline: Pipeline, broken: dict[str, Message]
+) -> None:
+    """What the demo broke on purpose, found again by its position, with the outcome that its entry names."""
+    outcomes = {tuple(e["source"][k] for k in ("topic", "partition", "offset")): e for e in entries}
+    table = Table("what was wrong with the record", "outcome", "coarse reason")
+    topic = next(iter(broken.values())).topic
+    for record in pipeline.read(topic):
+        value = record.value.reveal() if record.value else b""
+        headers = tuple((name, text.reveal() if text else b"") for name, text in record.headers)
+        name = next((n for n, m in broken.items() if m.value == value and m.headers == headers), None)
+        if name is not None:
+            entry = outcomes[record.topic, record.partition, record.offset]
+            table.add_row(name, entry["outcome"], entry["reason"])
+    console.print(table)
     console.print(
-        Columns(
-            [
-                table,
-                "The exact reason and the record are sealed to the\ncompliance key: `safe-reporting quarantine open`.",
-            ]
-        )
+        "Operators see the coarse reason. The exact one and the record are sealed to the compliance key:\n"
+        "`safe-reporting quarantine open` first writes to the ledger who opens it, and why.\n"
     )
 
 

@@ -142,6 +142,8 @@ class Pipeline:
         self._module = module
         self._settings = settings or {}
         self.slots: list[Slot] = []
+        self._entries: list[dict[str, Any]] = []
+        self._ledger_end = 0
         self._closing = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
 
@@ -195,8 +197,13 @@ class Pipeline:
         raise UnreachableError(f"not all records had their outcome after {seconds:.0f} s")
 
     def entries(self) -> list[dict[str, Any]]:
-        """Every entry of the ledger so far."""
-        return [orjson.loads(record.value.reveal()) for record in self.read("ledger") if record.value is not None]
+        """Every entry of the ledger so far; only what came since the last call is read."""
+        config = self.broker.client_config("admin")
+        for record in read_all(config, "ledger", name="admin", start=self._ledger_end):
+            self._ledger_end = record.offset + 1
+            if record.value is not None:
+                self._entries.append(orjson.loads(record.value.reveal()))
+        return list(self._entries)
 
     def read(self, topic: str, *, committed: bool = True) -> list[Inbound]:
         """All of a topic, as the administrator sees it."""

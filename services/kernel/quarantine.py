@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import orjson
 
 from services.kernel.detail import Detail, seal_detail
 from services.kernel.ledger import rfc3339
@@ -11,6 +12,8 @@ from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason
 
 TOPIC = "quarantine"
+#: The police safety desk reads this: a record held whole must not silence a danger.
+SAFETY_TOPIC = "ops.safety"
 
 
 class SetAside(msgspec.Struct, frozen=True):
@@ -52,17 +55,31 @@ def outcome(
     plan: str | None = None,
     versions: tuple[tuple[str, str], ...] = (),
 ) -> Outcome:
-    """The outcome of a record that is set aside whole; the exact reason is sealed."""
+    """The outcome of a record that is set aside whole; the exact reason is sealed, the safety desk is told at once."""
     return Outcome(
         OutcomeKind.QUARANTINED,
         reason,
-        messages=(message(record, reason, sealer=sealer),),
+        messages=(message(record, reason, sealer=sealer), _safety_alert(record, reason, agency=agency, feed=feed)),
         agency=agency,
         feed=feed,
         plan=plan,
         detail=seal_detail(Detail(reason=reason.value), sealer),
         versions=versions,
     )
+
+
+def _safety_alert(record: Inbound, reason: Reason, *, agency: str | None, feed: str | None) -> Message:
+    """Where the record stands, for the people who must look at the source. It was not read: its risk is unknown."""
+    body = {
+        "v": 1,
+        "time": rfc3339(max(record.timestamp, 0)),
+        "agency": agency,
+        "feed": feed,
+        "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
+        "risk": "unknown",
+        "reason": reason.coarse.value,
+    }
+    return Message(SAFETY_TOPIC, None, orjson.dumps(body))
 
 
 def read(opened: bytes) -> SetAside:

@@ -57,12 +57,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """The answer for one partner: what, by which policies, on what basis, with what errors."""
+    """The answer for one partner: what, by which policies, on what basis, with what errors.
+
+    `sealed` names the policies whose part in a decision would itself say what is in the record; they
+    and their basis stay out of the open ledger.
+    """
 
     allowed: bool
     policies: tuple[str, ...]
     basis: str
     errors: tuple[str, ...] = ()
+    sealed: tuple[str, ...] = ()
 
     @property
     def effect(self) -> str:
@@ -79,6 +84,7 @@ class Policies:
         self._schema = schema
         self._entities = cedarpy.Entities.from_json_str("[]", schema)
         self._basis = {name: policy["annotations"]["basis"] for name, policy in static.items()}
+        self._sealed = frozenset(name for name, policy in static.items() if "sealed" in policy["annotations"])
         self._memo: dict[tuple[str, str, Facts], Ruling] = {}
         self.permits = frozenset(name for name, policy in static.items() if policy["effect"] == "permit")
         self.forbids = frozenset(static) - self.permits
@@ -117,12 +123,14 @@ class Policies:
         policies = tuple(sorted(answer.diagnostics.reasons))
         allowed = (
             answer.decision is cedarpy.Decision.Allow
-            and True
+            and not errors
             and bool(policies)
             and self.permits.issuperset(policies)
         )
-        basis = "; ".join(dict.fromkeys(self._basis[name] for name in policies if name in self._basis))
-        return Ruling(allowed=allowed, policies=policies, basis=basis, errors=errors)
+        shown = tuple(name for name in policies if name not in self._sealed)
+        basis = "; ".join(dict.fromkeys(self._basis[name] for name in shown if name in self._basis))
+        sealed = tuple(name for name in policies if name in self._sealed)
+        return Ruling(allowed=allowed, policies=shown, basis=basis, errors=errors, sealed=sealed)
 
     def probe(self) -> list[str]:
         """Ask about every word of the vocabularies once; return what the schema does not take."""
@@ -197,6 +205,8 @@ def _load_file(
         name = annotations.get("id") or generated
         missing = [what for what in _ANNOTATIONS if not (annotations.get(what) or "").strip()]
         faults += [f"`{path.name}`: policy `{name}` has no `@{what}`" for what in missing]
+        if policy["effect"] == "permit" and "sealed" in annotations:
+            faults.append(f"`{path.name}`: permit `{name}` is `@sealed`: what lets a record out is always shown")
         if policy["effect"] == "permit":
             absent = _undemanded(policy)
             faults += [f"`{path.name}`: permit `{name}` does not demand `{what}`" for what in absent]

@@ -22,7 +22,7 @@ _WHO = (
     r"boyfriend|girlfriend|brother|sister|son|daughter|tenants?|client|residents?|driver|offender|both|all)"
 )
 _COPULA = re.compile(
-    rf"\b{_WHO}(?:\s+(?:is|are|was|were|am|be)|'s|'re|'m|\s+being)\s+"
+    rf"\b(?:{_WHO}\s+(?:is|are|was|were|am|be|being)|(?:he|she|who|ip)'s|(?:they|we|you)'re|i'm)\s+"
     r"(?:(?:an?|the|also|both|half|part|not|white|black|of|from|\w+ly)\s+)*$"
 )
 _TONGUE = re.compile(
@@ -66,6 +66,7 @@ _WORDS = tuple(
             r"\billegals?\s+(?:\w+\s+)?(?:immigrants?|migrants?|aliens?|entrants?|workers?)\b",
             ("illegal",),
         ),
+        ("uk_person", r"\b(?:uk|eu|eea) (?:born|citizens?|nationals?|passports?)\b", ("uk ", "eu ", "eea ")),
         (
             "home",
             r"\bsen[dt]\s+(?:(?:her|him|them|you|me|us)\s+)?back to (?:(?:her|his|their|your|my) )?(?:own )?country",
@@ -83,15 +84,16 @@ _NUMBERS = tuple(
         ("appeal", r"\b(?:pa|hu|ia|ea|dc|da|rp)/\d{5}/\d{4}\b"),
         ("registration", r"\basc/?\d{5,}\b"),
         ("nine_digits", r"(?<![\d+])\d{9}(?!\d)"),
+        ("foreign_prefix", r"(?<![\w+])(?:\+|00)(?!44)[1-9]\d{0,2}[\s-]?\d{3}"),
         ("police", r"\b(?:\d{2}|\d{4})/\d{1,7}[a-hj-np-rt-z]\b"),
     )
 )
 #: Words near a pattern that show that it is about something else: a card, a parking bay, a tenancy.
 _EXCUSES = {
     "visa": re.compile(
-        r"\b(?:cards?|debit|credit|electron|cloned|refund\w*|pin|contactless|cash|fare|payment|purse)\b"
+        r"\b(?:cards?|debit|credit|electron|cloned|refund\w*|pin|contactless|cash|fare|payment|purse|pension|wallet)\b"
     ),
-    "overstay": re.compile(r"\b(?:welcome|park(?:ed|ing)|bay|ticket|car park|by (?:an|\d+) (?:hours?|min\w*))\b"),
+    "overstay": re.compile(r"\b(?:welcome|park(?:ed|ing)|bay|ticket|car park|by (?:(?:an|\d+) )?(?:hours?|min\w*))\b"),
     "reference:home_office": re.compile(
         r"\b(?:tenancy|order|invoice|booking|account|crime|log|exhibit|serial|membership|ticket|payroll|collar|tracking|"
         r"policy|claim|repair|job|case|incident|meter|customer)\b"

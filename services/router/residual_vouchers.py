@@ -89,7 +89,8 @@ def _surname(place: _Place, words: Words) -> bool:
 
 def _given_name(place: _Place, words: Words) -> bool:
     first = _WORD.findall(place.span)[0].lower()
-    return place.capital and first in words.given and not set(place.last()) & words.from_words
+    named = bool(place.after) and place.after[0][0].isupper() and not place.next(1) & (words.things | words.not_given)
+    return place.capital and first in words.given and (named or not set(place.last()) & words.from_words)
 
 
 def _thing_modified(place: _Place, words: Words) -> bool:
@@ -121,7 +122,11 @@ def _institution(place: _Place, words: Words) -> bool:
 
 def _holiday(place: _Place, words: Words) -> bool:
     around = {word.lower() for word in (*place.before[-9:], *place.after[:7])}
-    return bool(around & words.holidays) and not around & words.not_holiday
+    return (
+        bool(set(place.last(7)) & words.holidays)
+        and bool(set(place.last()) & words.holiday_in)
+        and not around & words.not_holiday
+    )
 
 
 def _phrase(place: _Place, words: Words) -> bool:

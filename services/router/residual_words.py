@@ -24,6 +24,7 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     from_words: frozenset[str]
     given: frozenset[str]
     goods: frozenset[str]
+    holiday_in: frozenset[str]
     holidays: frozenset[str]
     institutions: frozenset[str]
     makes: frozenset[str]

@@ -27,6 +27,9 @@ from services.router.view import Built, View, Views, load_views
 
 T = TypeVar("T")
 
+#: Answers remembered for one day at most; beyond, Cedar is asked again.
+_ANSWERS = 65_536
+
 #: Stands in a denial that no policy spoke: the view is missing or does not validate.
 VIEW_INVALID = Ruling(allowed=False, policies=(), basis="", errors=("view invalid",))
 
@@ -52,22 +55,26 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """The one time of a batch, and what holds then for each partner."""
-
-    now: int
-    stamp: str
-    day: date
-    standings: Mapping[str, Standing]
-
-
-@dataclass(frozen=True, slots=True)
 class _Answer:
     """What was decided for one partner, and for which of its purposes."""
 
     partner: Partner
     purpose: Purpose
     ruling: Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The one time of a batch, what holds then for each partner, and what was answered on that day.
+
+    `answers` is keyed by all that the facts of a partner are made of beside its standing, which is the day's.
+    """
+
+    now: int
+    stamp: str
+    day: date
+    standings: Mapping[str, Standing]
+    answers: dict[tuple[object, ...], _Answer]
 
 
 class RouterStep:
@@ -96,7 +103,7 @@ class RouterStep:
             for partner in rules.registry.partners
             for purpose in partner.purposes
         }
-        self._moment = Moment(-1, "", date.min, {})
+        self._moment = Moment(-1, "", date.min, {}, {})
 
     def __call__(self, record: Inbound, batch: Batch) -> Outcome:
         """Route one redacted record.
@@ -136,9 +143,11 @@ class RouterStep:
         """The moment of a batch. It never goes back: what has run out stays closed."""
         if now > self._moment.now:
             day = london_day(now)
-            same = day == self._moment.day
-            standings = self._moment.standings if same else self._rules.registry.standings(day)
-            self._moment = Moment(now, rfc3339(now), day, standings)
+            last = self._moment
+            if day == last.day:
+                self._moment = Moment(now, rfc3339(now), day, last.standings, last.answers)
+            else:
+                self._moment = Moment(now, rfc3339(now), day, self._rules.registry.standings(day), {})
         return self._moment
 
     def _build(
@@ -172,9 +181,20 @@ class RouterStep:
         held = built.get(partner.view)
         if held is None or not held[1].valid:
             return _Answer(partner, partner.purposes[0], VIEW_INVALID)
+        key = (
+            partner.id, claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child, residual,
+        )  # fmt: skip
+        known = moment.answers.get(key)
+        if known is None:
+            known = self._ask(partner, claims, moment.standings[partner.id], residual, held[0].has_text)
+            if len(moment.answers) < _ANSWERS:
+                moment.answers[key] = known
+        return known
+
+    def _ask(self, partner: Partner, claims: Claims, standing: Standing, residual: bool, has_text: bool) -> _Answer:
         answers = []
         for purpose in partner.purposes:
-            facts = _facts(partner, purpose, claims, moment.standings[partner.id], residual, held[0].has_text)
+            facts = _facts(partner, purpose, claims, standing, residual, has_text)
             answers.append(_Answer(partner, purpose, self._rules.policies.decide(partner.id, partner.view, facts)))
         return next((answer for answer in answers if answer.ruling.allowed), answers[0])
 

@@ -10,8 +10,6 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from services.cli.pipeline import Numberer, Pipeline, let_out, load_samples
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import send
@@ -49,6 +47,7 @@ class Watch(threading.Thread):
             {
                 **broker.client_config("admin"),
                 "group.id": "watch",
+                "log_level": 0,
                 "isolation.level": "read_committed" if committed else "read_uncommitted",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -202,6 +201,3 @@ def show(report: Report) -> None:
         f"gaps {len(report.gaps)}, longest silence {report.longest_silence:.1f} s; a read_uncommitted reader saw "
         f"{report.uncommitted_seen}, without an entry {report.uncommitted_without_entry}"
     )
-
-
-pytest.register_assert_rewrite(__name__)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 import socket
 import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from services.cli.pipeline import Pipeline, Sample, load_samples
@@ -106,6 +108,7 @@ def run(broker: EmbeddedKafka) -> Iterator[dict[str, Any]]:
                 "partners": [record for topic in PARTNERS for record in routers.read(topic)],
                 "quarantine": routers.read("quarantine"),
                 "ledger": routers.read("ledger"),
+                "safety": routers.read("ops.safety"),
                 "metrics": metrics,
                 "logs": logs,
                 "good": len(good),
@@ -152,6 +155,7 @@ def test_no_marker_stands_in_ledger_logs_metrics_or_quarantine_metadata(run: dic
     needle = mark.lower().encode()
     assert not [r.offset for r in run["ledger"] if needle in everything(r).lower()]
     assert not [r.offset for r in run["quarantine"] if needle in everything(r).lower()]  # sealed bodies included
+    assert not [r.offset for r in run["safety"] if needle in everything(r).lower()]
     assert needle not in run["metrics"].lower()
     assert needle not in run["logs"].lower()
     assert b"safe_reporting_records_total" in run["metrics"]
@@ -177,3 +181,12 @@ def test_forged_records_are_quarantined_by_the_router(run: dict[str, Any]) -> No
 def test_partners_see_no_header_but_their_own(run: dict[str, Any]) -> None:
     allowed = {"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_dataschema", "content-type"}
     assert {name for record in run["partners"] for name, _ in record.headers} == allowed
+
+
+def test_the_safety_desk_hears_of_every_record_that_is_held_whole(run: dict[str, Any]) -> None:
+    schema = jsonschema_rs.validator_for(json.loads((ROOT / "schemas/messages/safety-alert.json").read_text()))
+    alerts = [json.loads(record.value.reveal()) for record in run["safety"] if record.value]
+    assert all(schema.is_valid(alert) for alert in alerts)
+    told = {(a["source"]["topic"], a["source"]["partition"], a["source"]["offset"]) for a in alerts}
+    held = [e["source"] for e in run["entries"] if e["outcome"] == "quarantined"]
+    assert {(s["topic"], s["partition"], s["offset"]) for s in held} <= told

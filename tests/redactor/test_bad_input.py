@@ -145,7 +145,8 @@ def check(record: Inbound, reason: Reason) -> None:
     assert outcome.reason is reason
     assert opened(outcome).reason == reason
     assert outcome.record is None
-    (message,) = outcome.messages
+    message, alert = outcome.messages
+    assert alert.topic == "ops.safety"
     assert (message.topic, message.key) == ("quarantine", None)
     open_headers = dict(message.headers)
     assert open_headers["sr-reason"] == reason.coarse.encode()

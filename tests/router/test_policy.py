@@ -102,7 +102,13 @@ def test_a_permit_names_itself_and_its_basis(policies: Policies) -> None:
 def test_one_closed_fact_refuses_and_is_named(policies: Policies, change: dict[str, Any], policy: str) -> None:
     ruling = policies.decide("p", "v", dataclasses.replace(OPEN, **change))
     assert not ruling.allowed
-    assert policy in ruling.policies
+    assert policy in (*ruling.policies, *ruling.sealed)
+
+
+def test_a_sealed_policy_refuses_without_its_name_or_basis_in_the_open(policies: Policies) -> None:
+    ruling = policies.decide("p", "v", dataclasses.replace(OPEN, residual=1))
+    assert (ruling.allowed, ruling.policies, ruling.basis) == (False, (), "")
+    assert ruling.sealed == ("forbid-residual",)
 
 
 @pytest.mark.parametrize("feed", sorted(set(FEEDS) - {"council-asb", "police-crime"}))
@@ -240,8 +246,12 @@ def test_every_fault_of_every_file_is_listed(folder: Path) -> None:
         '@id("loose") @basis("b") @summary("s") permit (principal, action, resource)'
         " when { context.residual == 0 || context.agreement_in_force };"
     )
+    (folder / "hidden.cedar").write_text(
+        '@id("hidden") @basis("b") @summary("s") @sealed permit (principal, action, resource);'
+    )
     faults = "\n".join(faults_of(folder))
     for part in (
+        "permit `hidden` is `@sealed`",
         "`broken.cedar`",
         "victim_suport",
         "has no `@id`",

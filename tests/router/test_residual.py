@@ -74,6 +74,7 @@ def test_a_name_field_explains_only_a_name(text: str) -> None:
         ("A Somali national lives next door.", "Somali"),
         ("A Romanian lives at number nine.", "Romanian"),
         ("Her family is in Albania.", "Albania"),
+        ("A ticket is booked and she will be in Islamabad by May.", "Islamabad"),
         ("She was born in Lahore.", "Lahore"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_tombstone_is_withheld() -> None:
 def test_a_missing_attestation_is_quarantined() -> None:
     outcome = make_step()(inbound(police_crime(), None), batch())
     assert (outcome.kind, outcome.reason) == (OutcomeKind.QUARANTINED, Reason.ATTESTATION_MISSING)
-    assert [message.topic for message in outcome.messages] == ["quarantine"]
+    assert [message.topic for message in outcome.messages] == ["quarantine", "ops.safety"]
 
 
 def forged() -> list[tuple[str, bytes]]:
@@ -126,7 +126,7 @@ def test_signed_nonsense_is_quarantined(data: bytes) -> None:
 
 def test_quarantine_gives_one_sealed_message() -> None:
     outcome = make_step().quarantine(inbound(police_crime(), None), Reason.CRASHED)
-    assert (outcome.kind, outcome.reason, len(outcome.messages)) == (OutcomeKind.QUARANTINED, Reason.CRASHED, 1)
+    assert (outcome.kind, outcome.reason, len(outcome.messages)) == (OutcomeKind.QUARANTINED, Reason.CRASHED, 2)
 
 
 # -- what is refused ------------------------------------------------------------------------------------------
@@ -149,7 +149,11 @@ def test_a_residual_withholds_for_every_partner() -> None:
     outcome = route(police_crime(LEAK))
     assert (outcome.kind, outcome.reason, outcome.messages) == (OutcomeKind.WITHHELD, Reason.RESIDUAL, ())
     assert {decision.effect for decision in outcome.decisions} == {"deny"}
-    assert all("forbid-residual" in decision.policies for decision in outcome.decisions)
+
+
+def test_the_open_part_does_not_say_that_a_residual_was_found() -> None:
+    open_part = dataclasses.replace(route(police_crime(LEAK)), detail=b"", reason=None)
+    assert "residual" not in repr(dataclasses.replace(open_part, versions=()))
 
 
 def test_what_was_found_is_sealed_and_without_words() -> None:

@@ -25,7 +25,7 @@ from services.kernel.vocabulary import OutcomeKind, Tag
 from services.redactor.build import build_step as build_redactor
 from services.router.build import build_step as build_router
 
-NOW = 1_780_000_000_000
+NOW = 1_795_550_400_000
 
 #: (said of the twin born in Britain, said of the undocumented twin)
 SAID = [

@@ -44,7 +44,7 @@ def transactional_producer(config: Mapping[str, str], *, service: str, slot: int
             "compression.type": "lz4",
             "enable.idempotence": True,
             "topic.metadata.refresh.interval.ms": 60_000,
-            "logger": _quiet(),
+            "logger": quiet(),
         }
     )
 
@@ -71,7 +71,7 @@ def group_consumer(config: Mapping[str, str], *, group: str, slot: int, **overri
             "receive.message.max.bytes": 64 * 1024 * 1024,
             "queued.max.messages.kbytes": 64 * 1024,
             "allow.auto.create.topics": False,
-            "logger": _quiet(),
+            "logger": quiet(),
             **overrides,
         }
     )
@@ -111,8 +111,8 @@ def inbound(message: Any) -> Inbound:
     )
 
 
-def _quiet() -> Any:
-    """librdkafka's own log lines go nowhere; what matters comes back as errors."""
+def quiet() -> logging.Logger:
+    """A logger for librdkafka: its own lines go nowhere; what matters comes back as errors."""
     logger = logging.getLogger("librdkafka")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from services.kernel.errors import UnreachableError
-from services.kernel.kafka.client import inbound, translate
+from services.kernel.kafka.client import inbound, quiet, translate
 from services.kernel.record import Inbound, Message
 
 
 def read_all(
-    config: Mapping[str, str], topic: str, *, name: str, committed: bool = True, deadline: float = 60.0
+    config: Mapping[str, str], topic: str, *, name: str, committed: bool = True, start: int = 0, deadline: float = 60.0
 ) -> Iterator[Inbound]:
     """Yield every record of `topic` up to the end that it had when its last partition was reached.
 
     Args:
         name: prefix of the group name, which the principal's permissions must cover.
         committed: False also shows what open and aborted transactions wrote.
+        start: offset in each partition to begin at.
         deadline: seconds for the whole reading.
 
     Raises:
@@ -35,12 +36,13 @@ def read_all(
             "auto.offset.reset": "earliest",
             "receive.message.max.bytes": 64 * 1024 * 1024,
             "fetch.wait.max.ms": 20,
+            "logger": quiet(),
         }
     )
     ends = time.monotonic() + deadline
     try:
         partitions = _partitions(consumer, topic)
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        consumer.assign([TopicPartition(topic, partition, start) for partition in partitions])
         while partitions:
             message = consumer.poll(0.5)
             if message is None:
@@ -64,7 +66,9 @@ def tail(config: Mapping[str, str], topics: list[str], *, name: str, done: Calla
     Raises:
         SafeReportingError: broker unreachable, principal refused, topic missing.
     """
-    consumer = Consumer({**config, "group.id": f"{name}-tail", "enable.auto.commit": False, "fetch.wait.max.ms": 20})
+    consumer = Consumer(
+        {**config, "group.id": f"{name}-tail", "enable.auto.commit": False, "fetch.wait.max.ms": 20, "logger": quiet()}
+    )
     try:
         wanted = [TopicPartition(t, p, OFFSET_END) for t in topics for p in _partitions(consumer, t)]
         consumer.assign(wanted)
@@ -96,6 +100,7 @@ def send(config: Mapping[str, str], messages: list[tuple[Message, int]], *, dead
             "linger.ms": 5,
             "message.max.bytes": 17 * 1024 * 1024,
             "message.timeout.ms": int(deadline * 1000),
+            "logger": quiet(),
         }
     )
     for message, partition in messages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -16,8 +16,6 @@ from services.redactor.text.normalise import Normal
 from services.redactor.text.words import FOLDER, Hit
 
 _TOKEN = re.compile(r"[^\W_]+|'[a-z]{1,2}\b|[^\w\s]|_")
-GROUPS = ("streets", "titles", "given", "surnames", "things", "uk_things", "institutions", "people", "family", "roles",
-          "speech", "education", "holiday", "goods", "cards", "nationality_labels", "english_words", "not_misspelt")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +40,20 @@ class Groups:
     nationality_labels: frozenset[str]
     english_words: frozenset[str]
     not_misspelt: frozenset[str]
+    lower_ambiguous: frozenset[str]
+    name_like: frozenset[str]
+    polish_objects: frozenset[str]
 
     @classmethod
     def read(cls, folder: Path = FOLDER) -> Groups:
         """Read the groups; raises ConfigError where one is missing, empty or unknown."""
         raw = yaml.safe_load((folder / "context.yaml").read_text(encoding="utf-8"))
-        faults = [f"context group `{name}` is missing or empty" for name in GROUPS if not raw.get(name)]
-        faults += [f"context group `{name}` is unknown" for name in raw if name not in GROUPS]
+        names = [field.name for field in fields(cls)]
+        faults = [f"context group `{name}` is missing or empty" for name in names if not raw.get(name)]
+        faults += [f"context group `{name}` is unknown" for name in raw if name not in names]
         if faults:
             raise ConfigError("the context words cannot be read", faults)
-        return cls(**{name: frozenset(raw[name].split()) for name in GROUPS})
+        return cls(**{name: frozenset(raw[name].split()) for name in names})
 
 
 @dataclass
@@ -120,3 +122,50 @@ class Scan:
         for mark in (". ", "! ", "? ", "\n"):
             piece = piece.partition(mark)[0]
         return piece
+
+
+class Around:
+    """What stands around one hit, worked out once and only when asked."""
+
+    def __init__(self, hit: Hit, scan: Scan, groups: Groups) -> None:
+        self.hit, self.scan, self.groups = hit, scan, groups
+        self.word, self.kinds = hit.entry.word, hit.entry.kinds
+        self.flags = hit.entry.flags
+        self.form = scan.normal.text[hit.start : hit.end]
+        self.place = bool(self.kinds & {"country", "city"})
+        self.adjective = bool(self.kinds & {"demonym", "people", "language"})
+
+    @cached_property
+    def left(self) -> str:
+        """The sentence before the hit, in lower case."""
+        return self.scan.left(self.hit.start)
+
+    @cached_property
+    def right(self) -> str:
+        """The sentence after the hit, in lower case."""
+        return self.scan.right(self.hit.end)
+
+    @cached_property
+    def after(self) -> list[str]:
+        """The two tokens after the hit, in lower case."""
+        return self.scan.after(self.hit.end, 2)
+
+    @cached_property
+    def following(self) -> str:
+        """The word after the hit; a number or a possessive ending before it is passed over."""
+        first = self.after[0] if self.after else ""
+        second = self.after[1] if len(self.after) > 1 else ""
+        return second if second and (first.isdigit() or (first == "'s" and second in self.groups.streets)) else first
+
+    @cached_property
+    def next_form(self) -> str:
+        """The token after the hit as it is written."""
+        return self.scan.token_after(self.hit.end)
+
+    @cached_property
+    def previous(self) -> str:
+        """The word before the hit, in lower case; a point after a title is passed over."""
+        before = self.scan.before(self.hit.start, 2)
+        if before and before[-1] == "." and len(before) > 1:
+            return before[-2]
+        return before[-1] if before else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from presidio_analyzer import AnalyzerEngine
@@ -14,7 +15,7 @@ from services.redactor.text import encoded, readable, risk
 from services.redactor.text import rules as rule_files
 from services.redactor.text import words as lexicon
 from services.redactor.text.context import Groups, Scan
-from services.redactor.text.masking import Masker
+from services.redactor.text.masking import Cover, Masker
 from services.redactor.text.model import Kept, Kind, Mask, Redaction, Span, Voucher
 from services.redactor.text.normalise import normalise
 from services.redactor.text.numbers import Numbers
@@ -37,6 +38,8 @@ __all__ = ["Kind", "Mask", "Redaction", "Span", "TextEngine", "Voucher"]
 #: Classes that stay where every person of the record is unprotected.
 _UNPROTECTED = frozenset({EntityClass.NATIONALITY, EntityClass.COUNTRY_OF_ORIGIN})
 _ROUNDS = 3
+#: Presidio compares every result with every other; pieces of this many characters keep that short.
+_PIECE = 4000
 _SELF_TEST = (
     ("She is Polish.", EntityClass.NATIONALITY),
     ("He was born in Lagos.", EntityClass.COUNTRY_OF_ORIGIN),
@@ -112,7 +115,9 @@ class TextEngine:
         if spans:
             return self._whole(spans[0], codes)
         kept = self._scan(current, kind)[1]
-        return Redaction(current, tuple(masks.values()), tuple(Voucher(k.start, k.end, k.reason) for k in kept), risk=codes)
+        return Redaction(
+            current, tuple(masks.values()), tuple(Voucher(k.start, k.end, k.reason) for k in kept), risk=codes
+        )
 
     def _whole(self, span: Span, codes: frozenset[str], *, held: bool = False) -> Redaction:
         return Redaction(TOKEN, (Mask(0, len(TOKEN), span.entity, span.rule),), (), held, codes)
@@ -129,21 +134,28 @@ class TextEngine:
         for inner in encoded.decoded(text):
             if hidden := self._scan(inner, kind)[0]:
                 return [Span(*whole, hidden[0].entity, "encoded", 1.0)], []
-        scan = self._prepare(text, kind)
-        normal = scan.normal
-        artifacts = Artifacts(scan)
-        results = self._analyzer.analyze(
-            normal.text, "en", entities=CLASSES, score_threshold=0.0, nlp_artifacts=artifacts
-        )
-        spans = [
-            Span(*normal.source(item.start, item.end), EntityClass(item.entity_type), item.recognition_metadata["recognizer_name"], item.score)
-            for item in results
-        ]
+        spans: list[Span] = []
+        kept: list[Kept] = []
+        for offset, piece in _pieces(text):
+            self._scan_piece(piece, kind, offset, spans, kept)
         spans += _flags(text)
         spans.sort(key=lambda span: (span.start, span.end))
-        kept = [Kept(*normal.source(item.start, item.end), item.reason) for item in artifacts.kept]
-        kept = [item for item in kept if not any(span.start < item.end and item.start < span.end for span in spans)]
-        return spans, kept
+        cover = Cover(spans)
+        return spans, [item for item in kept if not cover.touches(item.start, item.end)]
+
+    def _scan_piece(self, text: str, kind: Kind, offset: int, spans: list[Span], kept: list[Kept]) -> None:
+        scan = self._prepare(text, kind)
+        artifacts = Artifacts(scan)
+        results = self._analyzer.analyze(
+            scan.normal.text, "en", entities=CLASSES, score_threshold=0.0, nlp_artifacts=artifacts
+        )
+        for item in results:
+            start, end = scan.normal.source(item.start, item.end)
+            rule = item.recognition_metadata["recognizer_name"]
+            spans.append(Span(start + offset, end + offset, EntityClass(item.entity_type), rule, item.score))
+        for found in artifacts.kept:
+            start, end = scan.normal.source(found.start, found.end)
+            kept.append(Kept(start + offset, end + offset, found.reason))
 
     def _prepare(self, text: str, kind: Kind) -> Scan:
         normal = normalise(text, self._finder.knows)
@@ -162,15 +174,26 @@ class TextEngine:
             if not self._sees(rule, rule.example):
                 faults.append(f"rule `{rule.name}` does not find its own example")
             faults += [
-                f"rule `{rule.name}` finds its near miss `{miss}`"
-                for miss in rule.misses
-                if self._sees(rule, miss)
+                f"rule `{rule.name}` finds its near miss `{miss}`" for miss in rule.misses if self._sees(rule, miss)
             ]
         for sample, entity in _SELF_TEST:
             if entity not in {span.entity for span in self.detect(sample)}:
                 faults.append(f"the engine does not find {entity} in its own example")
         if faults:
             raise ConfigError("the text engine does not prove itself", faults)
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """The text in pieces of bounded length, cut after a sentence where there is one, else after a word."""
+    at = 0
+    while len(text) - at > _PIECE:
+        window = text[at : at + _PIECE]
+        cut = max(window.rfind("\n"), window.rfind(". ")) + 1
+        if cut <= _PIECE // 2:
+            cut = window.rfind(" ") + 1 or _PIECE
+        yield at, text[at : at + cut]
+        at += cut
+    yield at, text[at:]
 
 
 def _longest(hits: list[Hit]) -> tuple[Hit, ...]:
@@ -195,7 +218,9 @@ def _flags(text: str) -> list[Span]:
     while index < len(text):
         if "\U0001f1e6" <= text[index] <= "\U0001f1ff" or text[index] == "\U0001f3f4":
             end = index + 1
-            while end < len(text) and ("\U0001f1e6" <= text[end] <= "\U0001f1ff" or "\U000e0020" <= text[end] <= "\U000e007f"):
+            while end < len(text) and (
+                "\U0001f1e6" <= text[end] <= "\U0001f1ff" or "\U000e0020" <= text[end] <= "\U000e007f"
+            ):
                 end += 1
             spans.append(Span(index, end, EntityClass.NATIONALITY, "flag_emoji"))
             index = end

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from presidio_anonymizer import AnonymizerEngine
 from presidio_anonymizer.entities import ConflictResolutionStrategy, OperatorConfig, RecognizerResult
@@ -15,45 +17,77 @@ from services.kernel.vocabulary import EntityClass
 from services.redactor.text.model import Kept, Mask, Span, Voucher
 
 _E = EntityClass
+#: Presidio compares every result with every other; a batch keeps that short.
+_BATCH = 64
 _POSSESSIVE = r"(?:(?:her|his|their|my|our|your|no|any|an?|the|valid|current|new|old|expired|own)\s+)*"
 _LEFT: dict[EntityClass, re.Pattern[str]] = {
     _E.LANGUAGE: re.compile(
-        r"\b(?:(?:only |also |mainly |mostly |and |fluently )*(?:speaks?|spoke|speaking|spoken|spks?|understands?|prefers)\s+(?:only |some |fluent |a little |good |a |an |to |with |on )*"
-        r"|(?:through|via|with|using|by)\s+(?:an?\s|the\s)?(?:\w+\s)?|(?:interpreter|interpreted|int|translated|translation|translator|translate|connected|statement|line|account)\s+(?:for|in|into|from|to)\s+"
-        r"|(?:first|main|preferred|home|native|second)\s+lang(?:uage)?\s*(?:is|was|[:=\-])?\s*|language\s?line\s+(?:used|connected)?\s*(?:for|in|-|:)?\s*|mother tongue\s*(?:is)?\s*|(?:an?|some)\s+)\Z"
+        r"\b(?:(?:only |also |mainly |mostly |and |fluently )*(?:speaks?|spoke|speaking|spoken|spks?|"
+        r"understands?|prefers)\s+(?:only |some |fluent |a little |good |a |an |to |with |on )*"
+        r"|(?:through|via|with|using|by)\s+(?:an?\s|the\s)?(?:\w+\s)?|(?:interpreter|interpreted|int|"
+        r"translated|translation|translator|translate|connected|statement|line|account)\s+(?:for|in|"
+        r"into|from|to)\s+"
+        r"|(?:first|main|preferred|home|native|second)\s+lang(?:uage)?\s*(?:is|was|[:=\-])?\s*|"
+        r"language\s?line\s+(?:used|connected)?\s*(?:for|in|-|:)?\s*|mother tongue\s*(?:is)?\s*|"
+        r"(?:an?|some)\s+)\Z"
     ),
     _E.IMMIGRATION_STATUS: re.compile(
         r"\b(?:(?:here|is|was|came|currently|still)\s+)?(?:(?:on|under|with|as|for|of)\s+)?" + _POSSESSIVE + r"\Z"
-        r"|\b(?:get|gets|getting|got|have|having|had|be|being|been)\s+(?:(?:her|him|me|them|us|you|my\s\w+)\s+)?\Z"
-        r"|\b(?:has|have|had|got|holds?|granted|given|applied|applying|claimed|claiming|seeking|refused)\s+(?:for\s+)?" + _POSSESSIVE + r"\Z"
+        r"|\b(?:get|gets|getting|got|have|having|had|be|being|been)\s+(?:(?:her|him|me|them|us|you|"
+        r"my\s\w+)\s+)?\Z"
+        r"|\b(?:has|have|had|got|holds?|granted|given|applied|applying|claimed|claiming|seeking|"
+        r"refused)\s+(?:for\s+)?" + _POSSESSIVE + r"\Z"
     ),
     _E.IMMIGRATION_CONTACT: re.compile(
-        r"\b(?:(?:ring|rings|ringing|rang|call|calls|called|calling|tell|tells|told|email|emails|emailed|phone|phoned|contact|contacted|inform|informed|report|notify|notified|text)\s+"
-        r"(?:(?:her|him|me|us|them|you)\s+(?:to\s+)?)?|(?:report|reported|reporting|grass\w*|shop\w*|hand\w*|refer|referred)\s+(?:(?:her|him|me|us|them|you|all)\s+)*(?:up\s+|over\s+)?to\s+"
-        r"|(?:letters?|call|email|visit)\s+(?:from|to)\s+|(?:written|wrote|write|writing)\s+to\s+)?(?:the\s+|her\s+|his\s+|an?\s+)?\Z"
+        r"\b(?:(?:ring|rings|ringing|rang|call|calls|called|calling|tell|tells|told|email|emails|"
+        r"emailed|phone|phoned|contact|contacted|inform|informed|report|notify|notified|text)\s+"
+        r"(?:(?:her|him|me|us|them|you)\s+(?:to\s+)?)?|(?:report|reported|reporting|grass\w*|shop\w*|"
+        r"hand\w*|refer|referred)\s+(?:(?:her|him|me|us|them|you|all)\s+)*(?:up\s+|over\s+)?to\s+"
+        r"|(?:letters?|call|email|visit)\s+(?:from|to)\s+|(?:written|wrote|write|"
+        r"writing)\s+to\s+)?(?:the\s+|her\s+|his\s+|an?\s+)?\Z"
     ),
     _E.NATIONALITY: re.compile(r"\b(?:(?:citizens?|nationals?|natives?)\s+of\s+(?:the\s+)?|dual\s+|part\s+|half\s+)\Z"),
     _E.COUNTRY_OF_ORIGIN: re.compile(
-        r"\b(?:(?:(?:go|goes|going|went|get|come|sent|send)\s+)?back\s+(?:home\s+)?(?:to|in)\s+|(?:originally|orig\.?)\s+(?:from\s+)?|(?:fled|fleeing|flee)\s+(?:from\s+)?|over\s+from\s+"
+        r"\b(?:(?:(?:go|goes|going|went|get|come|sent|send)\s+)?back\s+(?:home\s+)?(?:to|in)\s+|"
+        r"(?:originally|orig\.?)\s+(?:from\s+)?|(?:fled|fleeing|flee)\s+(?:from\s+)?|over\s+from\s+|via\s+"
         r"|(?:citizens?|nationals?)\s+of\s+(?:the\s+)?|return(?:ed|ing)?\s+to\s+)\Z"
     ),
-    _E.PROXY: re.compile(r"\b(?:(?:gets|receives|with|has|in|on|from|the|an?|placed|lives|living|is|at)\s+)?(?:the\s+|an?\s+|her\s+|his\s+)?\Z"),
+    _E.PROXY: re.compile(
+        r"\b(?:(?:gets|receives|with|has|in|on|from|the|an?|placed|lives|living|is|at)\s+)?(?:the\s+|"
+        r"an?\s+|her\s+|his\s+)?\Z"
+    ),
     _E.IMMIGRATION_DOCUMENT: re.compile(r"\b(?:an?\s+|no\s+|her\s+|his\s+|their\s+|my\s+)?\Z"),
-}  # fmt: skip
+}
 _RIGHT: dict[EntityClass, re.Pattern[str]] = {
-    _E.LANGUAGE: re.compile(r"[\s\-]+(?:speak(?:er|ers|ing)|interpreters?|int|translator|dialect|language|line|only|spoken)\b(?:\s+(?:used|needed|required|requested|present|booked|on way|on the line|via \w+))?"),
+    _E.LANGUAGE: re.compile(
+        r"[\s\-]+(?:speak(?:er|ers|ing)|interpreters?|int|translator|dialect|language|line|only|"
+        r"spoken)\b(?:\s+(?:used|needed|required|requested|present|booked|on way|on the line|"
+        r"via \w+))?"
+    ),
     _E.IMMIGRATION_STATUS: re.compile(
-        r"(?:[\s\-]+(?:visas?|status|claims?|applications?|appeals?|interview|seekers?|refused|refusal|rejected|expire[sd]|expiring|expiry|has expired|had expired|is due to expire|ran out|runs out|lapsed|pending|granted|"
-        r"is unclear|unclear|is insecure|was in process|is in process|routes?|holders?|scheme|permit|order|orders|decision|renewal|sponsorship|leave|to remain|in the uk|until \w+ \d{2,4}|exp \w+))+\b"
+        r"(?:[\s\-]+(?:visas?|status|claims?|applications?|appeals?|interview|seekers?|refused|"
+        r"refusal|rejected|expire[sd]|expiring|expiry|has expired|had expired|is due to expire|"
+        r"will be cancelled|was cancelled|cancelled|revoked|curtailed|has been curtailed|"
+        r"ran out|runs out|lapsed|pending|granted|"
+        r"is unclear|unclear|is insecure|was in process|is in process|routes?|holders?|scheme|permit|"
+        r"order|orders|decision|renewal|sponsorship|leave|to remain|in the uk|until \w+ \d{2,4}|"
+        r"exp \w+))+\b"
     ),
     _E.NATIONALITY: re.compile(
-        r"(?:[\s\-]+(?:nationals?|citizens?|citizenship|nationality|passports?|born|descent|origin|heritage|extraction|background|plated|id cards?|identity cards?|"
+        r"(?:[\s\-]+(?:nationals?|citizens?|citizenship|nationality|passports?|born|descent|origin|"
+        r"heritage|extraction|background|plated|id cards?|identity cards?|"
         r"driving licen[cs]e|licen[cs]e|embassy|consulate|speak(?:er|ers|ing)))+\b"
     ),
-    _E.PROXY: re.compile(r"(?:\s+(?:house|hotel|team|worker|accommodation|accom|support|officer|number|mobile|address|staff))+\b"),
+    _E.PROXY: re.compile(
+        r"(?:\s+(?:house|hotel|team|worker|accommodation|accom|support|officer|number|mobile|address|"
+        r"staff))+\b"
+    ),
     _E.IMMIGRATION_DOCUMENT: re.compile(r"(?:\s+(?:number|no\.?|card|cards|permit)(?!\w))+"),
-    _E.IMMIGRATION_CONTACT: re.compile(r"(?:\s+(?:officers?|team|enforcement|hotline|solicitor|checks?|raids?|will come|letter))+\b"),
-}  # fmt: skip
+    _E.IMMIGRATION_CONTACT: re.compile(
+        r"(?:\s+(?:officers?|team|enforcement|hotline|"
+        r"solicitor|checks?|raids?|will come|letter))+\b"
+    ),
+}
 _BETWEEN = re.compile(r"[\s,;/&+\-–()'\"]{0,4}(?:\b(?:and|or|of|from|in|a|an|the|&)\b[\s]*){0,2}\Z")
 _ARTICLE = re.compile(r"\b([Aa])[nN]\s+\Z")
 
@@ -92,35 +126,67 @@ class Masker:
     """Puts the token in by Presidio's AnonymizerEngine."""
 
     def __init__(self) -> None:
-        self._engine = AnonymizerEngine()
+        self._engine = AnonymizerEngine()  # type: ignore[no-untyped-call]
         self._engine.add_anonymizer(Neutral)
         self._operators = {"DEFAULT": OperatorConfig("neutral", {})}
 
     def mask(self, text: str, spans: Sequence[Span], kept: Sequence[Kept]) -> Masked:
         """Mask `spans` (characters of `text`), grown, merged and tidied; carry `kept` over as vouchers."""
         final = _article(text, _merge(text, [_grow(text, span) for span in spans]))
-        if not final:
-            vouchers = tuple(Voucher(item.start, item.end, item.reason) for item in kept)
-            return Masked(text, (), vouchers)
+        pieces: list[str] = []
+        masks: list[Mask] = []
+        ends, shifts = [0], [0]
+        at = length = 0
+        for first in range(0, len(final), _BATCH):
+            batch = final[first : first + _BATCH]
+            cut = batch[-1].end
+            for span, (start, end, piece) in zip(batch, self._put(text[at:cut], batch, at), strict=True):
+                pieces.append(piece[:start])
+                length += len(pieces[-1]) + end - start
+                pieces.append(piece[start:end])
+                masks.append(Mask(length - len(TOKEN), length, span.entity, span.rule))
+                ends.append(span.end)
+                shifts.append(length - span.end)
+            at = cut
+        pieces.append(text[at:])
+        cover = Cover(final)
+        vouchers = tuple(
+            Voucher(item.start + by, item.end + by, item.reason)
+            for item in kept
+            if not cover.touches(item.start, item.end)
+            for by in [shifts[bisect_right(ends, item.start) - 1]]
+        )
+        return Masked("".join(pieces), tuple(masks), vouchers)
+
+    def _put(self, text: str, spans: Sequence[Span], offset: int) -> Iterator[tuple[int, int, str]]:
+        """For each span the text up to and with its token, as (start of the replaced part, end, text)."""
         result = self._engine.anonymize(
             text=text,
-            analyzer_results=[RecognizerResult(span.entity.value, span.start, span.end, 1.0) for span in final],
+            analyzer_results=[
+                RecognizerResult(span.entity.value, span.start - offset, span.end - offset, 1.0) for span in spans
+            ],
             operators=self._operators,
             conflict_resolution=ConflictResolutionStrategy.REMOVE_INTERSECTIONS,
             merge_entities_with_spaces=False,
         )
-        items = sorted(result.items, key=lambda item: item.start)
-        masks = tuple(
-            Mask(item.end - len(TOKEN), item.end, span.entity, span.rule) for item, span in zip(items, final, strict=True)
-        )
-        shifts = [(span.end, item.end - span.end) for item, span in zip(items, final, strict=True)]
-        vouchers = tuple(
-            Voucher(item.start + by, item.end + by, item.reason)
-            for item in kept
-            if not any(span.start < item.end and item.start < span.end for span in final)
-            for by in [next((shift for end, shift in reversed(shifts) if end <= item.start), 0)]
-        )
-        return Masked(result.text, masks, vouchers)
+        at = 0
+        for item in sorted(result.items, key=lambda item: item.start):
+            yield item.start - at, item.end - at, result.text[at : item.end]
+            at = item.end
+
+
+class Cover:
+    """Answers quickly whether a place touches any of many spans."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        ordered = sorted((span.start, span.end) for span in spans)
+        self._starts = [start for start, _ in ordered]
+        self._reach = list(accumulate((end for _, end in ordered), max))
+
+    def touches(self, start: int, end: int) -> bool:
+        """Whether `start:end` shares a character with a span."""
+        index = bisect_left(self._starts, end)
+        return index > 0 and self._reach[index - 1] > start
 
 
 def _merge(text: str, spans: Sequence[Span]) -> list[Span]:
@@ -130,9 +196,13 @@ def _merge(text: str, spans: Sequence[Span]) -> list[Span]:
         if merged:
             last = merged[-1]
             gap = text[last.end : span.start]
-            if span.start <= last.end or (len(gap) <= 12 and _BETWEEN.fullmatch(gap) and gap.count("(") == gap.count(")")):
+            if span.start <= last.end or (
+                len(gap) <= 12 and _BETWEEN.fullmatch(gap) and gap.count("(") == gap.count(")")
+            ):
                 head = last if last.end - last.start >= span.end - span.start else span
-                merged[-1] = Span(last.start, max(last.end, span.end), head.entity, head.rule, max(last.score, span.score))
+                merged[-1] = Span(
+                    last.start, max(last.end, span.end), head.entity, head.rule, max(last.score, span.score)
+                )
                 continue
         merged.append(span)
     return merged

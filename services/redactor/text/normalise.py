@@ -21,20 +21,53 @@ _CONFUSABLE = dict(
         strict=True,
     )
 )
-_LETTER = {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "ı": "i", "ß": "ss", "æ": "ae",
-           "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "ħ": "h", "ŋ": "n", "‘": "'", "’": "'", "ʼ": "'", "`": "'",
-           "´": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-", "•": " ", "·": " "}  # fmt: skip
+_LETTER = {
+    "ø": "o",
+    "Ø": "O",
+    "ł": "l",
+    "Ł": "L",
+    "đ": "d",
+    "Đ": "D",
+    "ð": "d",
+    "ı": "i",
+    "ß": "ss",
+    "æ": "ae",
+    "Æ": "AE",
+    "œ": "oe",
+    "Œ": "OE",
+    "þ": "th",
+    "ħ": "h",
+    "ŋ": "n",
+    "‘": "'",
+    "’": "'",
+    "ʼ": "'",
+    "`": "'",
+    "´": "'",
+    "“": '"',
+    "”": '"',
+    "–": "-",
+    "—": "-",
+    "‐": "-",
+    "‑": "-",
+    "−": "-",
+    "•": " ",
+    "·": " ",
+}
 _BLOCK_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol|td|tr|th|table|h[1-6]|span)\b", re.IGNORECASE)
 _ENCODED = re.compile(
     r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,10});(?:#?\w{1,8};)?"
     r"|(?:%[0-9a-fA-F]{2})+"
-    r"|(?:\\u[0-9a-fA-F]{4})+|\\x[0-9a-fA-F]{2}|\\[nrtbf\"'/\\]"
+    r"|(?:\\+u[0-9a-fA-F]{4})+|\\+x[0-9a-fA-F]{2}|\\+[nrtbf\"'/\\]"
     r"|</?[a-zA-Z][^<>]{0,120}>"
     r"|(?<=[A-Za-z])-[ \t]*\r?\n[ \t]*(?=[a-z])"
 )
 _MAY_BE_ENCODED = re.compile(r"&[#a-zA-Z]|%[0-9a-fA-F]{2}|\\[unrtxbf\"'/\\]|<[a-zA-Z/]|-[ \t]*\r?\n")
+_ESCAPE = re.compile(r"\\[ux]([0-9a-fA-F]{2}(?:(?<=u[0-9a-fA-F]{2})[0-9a-fA-F]{2})?)")
 _SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:[ .\-_*,/|]{1,3}[A-Za-z]){2,}(?![A-Za-z0-9])")
-_LEET = re.compile(r"(?<![\w@$])(?=[A-Za-z013457@$!|]*[013457@$!|])(?=(?:[^A-Za-z]*[A-Za-z]){3})[A-Za-z013457@$!|]{4,}")
+_LEET = re.compile(
+    r"(?<![\w@$])(?=[A-Za-z013457@$!|]*[013457@$!|])"
+    r"(?=(?:[^A-Za-z]*[A-Za-z]){3})[A-Za-z013457@$!|]{4,}"
+)
 _MAY_BE_LEET = re.compile(r"[a-z][013457@$!|]|[013457@$!|][a-z]")
 _LEET_MAP = str.maketrans("013457@$!|", "oieastasil")
 
@@ -123,11 +156,10 @@ def _decode(piece: str) -> str:
         for _ in range(3):
             piece = html.unescape(piece)
         return piece
-    if piece[:2] in ("\\u", "\\x"):
-        width = 4 if piece[1] == "u" else 2
-        return "".join(chr(int(part[:width], 16)) for part in piece.split(piece[:2])[1:]).encode(
-            "utf-16", "surrogatepass"
-        ).decode("utf-16", "replace")
+    if units := _ESCAPE.findall(piece):
+        return (
+            "".join(chr(int(unit, 16)) for unit in units).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
     return " "
 
 
@@ -158,6 +190,8 @@ def _letters(normal: Normal, known: Callable[[str], bool]) -> Normal:
     starts = normal.starts or tuple(range(len(low)))
     ends = normal.ends or tuple(range(1, len(low) + 1))
     return Normal(
-        "".join(normal.text[i] for i in keep), "".join(low[i] for i in keep),
-        tuple(starts[i] for i in keep), tuple(ends[i] for i in keep),
-    )  # fmt: skip
+        "".join(normal.text[i] for i in keep),
+        "".join(low[i] for i in keep),
+        tuple(starts[i] for i in keep),
+        tuple(ends[i] for i in keep),
+    )

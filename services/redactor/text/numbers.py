@@ -25,11 +25,17 @@ _PHONE = re.compile(
 )
 _LICENCE = re.compile(r"\b[A-Z]{1,5}9{0,4}\d{6}[A-Z9]{2}\d[A-Z]{2}\b")
 _BANK = re.compile(
-    r"\bsort code\W{0,3}(?:is )?(\d{2}[- ]?\d{2}[- ]?\d{2})\b|\b(?:account|acct|a/c)(?: no\.?| number| num)\W{0,3}(?:is )?(\d{8})\b",
+    r"\bsort code\W{0,3}(?:is )?(\d{2}[- ]?\d{2}[- ]?\d{2})\b|\b(?:account|acct|a/c)(?: no\.?|"
+    r" number| num)\W{0,3}(?:is )?(\d{8})\b",
     re.IGNORECASE,
 )
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
-_PLATE_LABEL = re.compile(r"\b(?:vrm|reg(?:istration)?|plate|index)\W{1,3}(?:no\.?\W{0,2}|number\W{0,2})?([A-Z0-9]{2,4} ?[A-Z0-9]{3})\b")
+_PLATE_LABEL = re.compile(
+    r"\b(?:vrm|reg(?:istration)?|plate|index)\W{1,3}(?:no\.?\W{0,2}|"
+    r"number\W{0,2})?([A-Z0-9]{2,4} ?[A-Z0-9]{3})\b"
+)
+
+_NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
 
 
 class Numbers:
@@ -46,26 +52,29 @@ class Numbers:
         found = []
         if "@" in text:
             found += [_span(match, "email") for match in _EMAIL.finditer(text)]
-        if re.search(r"\d\D{0,3}\d", text) is None:
+        digits = len(text) - len(text.translate(_NO_DIGITS))
+        if digits < 2:
+            return found
+        found += [
+            _span(match, "plate") for match in _PLATE.finditer(text) if self._plate.validate_result(match.group())
+        ]
+        found += [
+            _span(match, "plate", 1) for match in _PLATE_LABEL.finditer(text) if any(map(str.isdigit, match.group(1)))
+        ]
+        if digits < 6:
             return found
         found += [_span(match, "phone") for match in _PHONE.finditer(text)]
-        found += [_span(match, "plate") for match in _PLATE.finditer(text) if self._plate.validate_result(match.group())]
-        for match in _PLATE_LABEL.finditer(text):
-            if any(char.isdigit() for char in match.group(1)):
-                found.append(_span(match, "plate", 1))
-        if re.search(r"\d{2} ?\d{2}", text) is None:
-            return found
+        found += [_span(match, "bank", match.lastindex or 0) for match in _BANK.finditer(text)]
+        found += [_span(match, "driving_licence") for match in _LICENCE.finditer(text)]
         for match in _NINO.finditer(text):
             if self._nino.analyze(match.group(), ["UK_NINO"]):
                 found.append(_span(match, "national_insurance"))
-        for match in _NHS.finditer(text):
-            if self._nhs.validate_result(match.group()):
-                found.append(_span(match, "nhs"))
+        if digits < 10:
+            return found
+        found += [_span(match, "nhs") for match in _NHS.finditer(text) if self._nhs.validate_result(match.group())]
         for match in _CARD.finditer(text):
             if self._card.analyze(match.group(), ["CREDIT_CARD"]):
                 found.append(_span(match, "card"))
-        found += [_span(match, "driving_licence") for match in _LICENCE.finditer(text)]
-        found += [_span(match, "bank", match.lastindex or 0) for match in _BANK.finditer(text)]
         found += [_span(match, "iban") for match in _IBAN.finditer(text)]
         return found
 

@@ -18,8 +18,9 @@ _CONFIDENT = 0.97
 
 @lru_cache(maxsize=8192)
 def _latin(char: str) -> bool:
-    return char < "\u0250" or not char.isalpha() or unicodedata.name(char, "").startswith(("LATIN", "FULLWIDTH LATIN", "FEMININE", "MASCULINE")) \
-        or unicodedata.normalize("NFKC", char).isascii()  # fmt: skip
+    if char < "\u0250" or not char.isalpha() or unicodedata.normalize("NFKC", char).isascii():
+        return True
+    return unicodedata.name(char, "").startswith("LATIN")
 
 
 def other_script(text: str) -> bool:

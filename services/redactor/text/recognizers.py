@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import spacy
 from presidio_analyzer import EntityRecognizer, LemmaContextAwareEnhancer, RecognizerRegistry, RecognizerResult
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from services.kernel.vocabulary import EntityClass
 from services.redactor.text.context import Scan
@@ -18,19 +20,21 @@ from services.redactor.text.readings import Reader
 from services.redactor.text.rules import Rule
 
 _DIGITS = re.compile(r"\d{5}|\d{3,4}[-/ ]\d{3,4}")
+#: The scan reads its own tokens; Presidio asks for a document, and this one is empty.
+_NO_TOKENS = Doc(Vocab())
 CLASSES = [entity.value for entity in EntityClass]
 
 
-class Artifacts(NlpArtifacts):  # type: ignore[misc]
+class Artifacts(NlpArtifacts):
     """Presidio's artifacts with the scan of this text; recognizers add what they kept."""
 
     def __init__(self, scan: Scan) -> None:
-        super().__init__(entities=[], tokens=None, tokens_indices=[], lemmas=[], nlp_engine=None, language="en")
+        super().__init__(entities=[], tokens=_NO_TOKENS, tokens_indices=[], lemmas=[], nlp_engine=None, language="en")
         self.scan = scan
         self.kept: list[Kept] = []
 
 
-class Linguistics(NlpEngine):  # type: ignore[misc]
+class Linguistics(NlpEngine):
     """A blank English spaCy pipeline: tokens only, lemma is the word in lower case, nothing is downloaded."""
 
     def __init__(self) -> None:
@@ -75,16 +79,18 @@ class Linguistics(NlpEngine):  # type: ignore[misc]
         return ["en"]
 
 
-class NoEnhancer(LemmaContextAwareEnhancer):  # type: ignore[misc]
+class NoEnhancer(LemmaContextAwareEnhancer):
     """Context is read by the recognizers themselves."""
 
-    def enhance_using_context(self, text: str, raw_results: list[RecognizerResult], *_: Any, **__: Any) -> list[RecognizerResult]:
+    def enhance_using_context(
+        self, text: str, raw_results: list[RecognizerResult], *_: Any, **__: Any
+    ) -> list[RecognizerResult]:
         """Return the results as they are."""
         del text
         return raw_results
 
 
-class Registry(RecognizerRegistry):  # type: ignore[misc]
+class Registry(RecognizerRegistry):
     """The recognizers given, all of them at every call: asking each for its entities costs as much as running it."""
 
     def get_recognizers(self, *_: Any, **__: Any) -> list[EntityRecognizer]:
@@ -92,14 +98,16 @@ class Registry(RecognizerRegistry):  # type: ignore[misc]
         return list(self.recognizers)
 
 
-class _Own(EntityRecognizer):  # type: ignore[misc]
+class _Own(EntityRecognizer):
     def __init__(self, name: str) -> None:
         super().__init__(supported_entities=CLASSES, name=name, supported_language="en")
 
     def load(self) -> None:
         """Everything was built in the constructor."""
 
-    def enhance_using_context(self, text: str, raw_recognizer_results: list[RecognizerResult], *_: Any, **__: Any) -> list[RecognizerResult]:
+    def enhance_using_context(
+        self, text: str, raw_recognizer_results: list[RecognizerResult], *_: Any, **__: Any
+    ) -> list[RecognizerResult]:
         """Return the results as they are."""
         del text
         return raw_recognizer_results
@@ -125,17 +133,18 @@ class LexiconRecognizer(_Own):
         super().__init__("lexicon")
         self._reader = reader
 
-    def analyze(self, text: str, entities: list[str], nlp_artifacts: Artifacts) -> list[RecognizerResult]:
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         """Spans of all hits that disclose."""
         del text, entities
-        scan = nlp_artifacts.scan
+        artifacts = cast(Artifacts, nlp_artifacts)
+        scan = artifacts.scan
         spans = []
         for hit in scan.hits:
             reading = self._reader.read(hit, scan)
             if isinstance(reading, Span):
                 spans.append(reading)
             elif isinstance(reading, Kept):
-                nlp_artifacts.kept.append(reading)
+                artifacts.kept.append(reading)
         return self.results(spans)
 
 
@@ -150,10 +159,10 @@ class RuleRecognizer(_Own):
             for trigger in rule.triggers:
                 self._triggered.setdefault(trigger, []).append(rule)
 
-    def analyze(self, text: str, entities: list[str], nlp_artifacts: Artifacts) -> list[RecognizerResult]:
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         """Spans of all rules that match."""
         del text, entities
-        scan = nlp_artifacts.scan
+        scan = cast(Artifacts, nlp_artifacts).scan
         rules = {rule.name: rule for word in scan.words & self._triggered.keys() for rule in self._triggered[word]}
         chosen = [*(self._always if _DIGITS.search(scan.normal.low) else ()), *rules.values()]
         if scan.kind is Kind.CONTACT:
@@ -168,8 +177,8 @@ class NumberRecognizer(_Own):
         super().__init__("numbers")
         self._numbers = numbers
 
-    def analyze(self, text: str, entities: list[str], nlp_artifacts: Artifacts) -> list[RecognizerResult]:
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         """Spans of identifying numbers."""
         del text, entities
-        scan = nlp_artifacts.scan
+        scan = cast(Artifacts, nlp_artifacts).scan
         return [] if scan.kind is Kind.CONTACT else self.results(self._numbers.find(scan.normal.text))

@@ -61,11 +61,15 @@ def read(folder: Path = FOLDER) -> list[Rule]:
                 continue
             rules.append(
                 Rule(
-                    name=item["name"], entity=EntityClass(item["entity"]),
-                    triggers=frozenset(item.get("triggers", ())), pattern=re.compile(item["pattern"].strip()),
-                    case=bool(item.get("case")), always=bool(item.get("always")), example=item["example"],
+                    name=item["name"],
+                    entity=EntityClass(item["entity"]),
+                    triggers=frozenset(item.get("triggers", ())),
+                    pattern=re.compile(item["pattern"].strip()),
+                    case=bool(item.get("case")),
+                    always=bool(item.get("always")),
+                    example=item["example"],
                     misses=tuple(item.get("misses", ())),
-                )  # fmt: skip
+                )
             )
     doubled = {rule.name for rule in rules if sum(other.name == rule.name for other in rules) > 1}
     faults += [f"rule `{name}` is defined twice" for name in sorted(doubled)]

@@ -1,0 +1,110 @@
+"""What stands before and after a hit, as patterns over lower-case text of its sentence.
+
+Patterns that end in `\\Z` are for the text before, those that start with `\\A` for the text after.
+"""
+
+from __future__ import annotations
+
+import re
+
+ORIGIN = re.compile(
+    r"\b(?:from|born(?: and raised)?(?: in)?|back(?: home)?(?: to| in)|return(?:ed|ing)? to|"
+    r"home (?:in|to)|left|leave|fled|"
+    r"flee(?:ing)?|escaped|raised in|grew up in|family (?:are |is |all )*in|parents (?:\w+ )*in|"
+    r"sister in|brother in|"
+    r"mother in|father in|via|sent (?:back )?to|deported to|removed to|taken to|take \w+ to|"
+    r"taking \w+ to|country(?: is)?|"
+    r"birth|pob|cob|nationality|nat|citizen of|national of|village (?:in|near|outside)|lives? in|"
+    r"over from|b\.)"
+    r"\s*[:\-=]?\s*(?:the |a |rural |northern |southern )*\Z"
+)
+STRONG_ORIGIN = re.compile(
+    r"\b(?:born(?: and (?:raised|bred))?(?: in)?|originally from|orig(?:inally)? |(?:comes?|came|"
+    r"is|am|i'm|he's|she's|are) from|"
+    r"raised in|grew up in|place of birth|pob|nationality|nat|citizen of|national of|native of|"
+    r"back to)\s*[:\-=]?\s*(?:the )?\Z"
+)
+HOLIDAY = re.compile(
+    r"\b(?:holiday(?:s|ing|ed)?|vacation|honeymoon|cruise|fortnight|weekend|stag(?: do)?|"
+    r"hen(?: do)?|city break|mini break|"
+    r"(?:a|the|one|two|2|school|business|day) (?:week|weeks|trip|tour|break)|trip|excursion)\b[^.;:]{0,30}?"
+    r"\b(?:in|to|at|from|of|around)\s*(?:the )?\Z"
+)
+GOODS = re.compile(
+    r"\b(?:parcel|package|order(?:ed)?|goods|delivery|import(?:ed)?|shipped|made|manufactured|"
+    r"bought|posted|"
+    r"shipment)\b[^.;:]{0,20}?\b(?:from|in|to|of)\s*\Z"
+)
+INSTITUTION = re.compile(
+    r"\b(?:bank|university|church|museum|embassy|republic|nhs|bar|cafe|pizzeria|restaurant|taste|"
+    r"flavours|little|hotel|club|inn|pub)(?: of| d[aei])?\s*\Z"
+)
+POLISH_VERB = re.compile(
+    r"\b(?:to|nail|shoe|furniture|floor|boot|with|metal|silver|spit|car|some|(?:tin|bottle|can|pot) of)\s*\Z"
+)
+PET_OR_NAME = re.compile(
+    r"\b(?:dog|puppy|cat|horse|pony|twins?|named|sister|daughter|son|brother|friend|nephew|niece)\s*\Z"
+)
+SUBJECTS = re.compile(
+    r"\b(?:teach\w*|taught|stud(?:y|ies|ying|ied)|learn\w*|loves?|likes|enjoys)\s(?:\w+,?\s(?:and\s)?){1,3}\Z"
+)
+PERSON_BEFORE = re.compile(
+    r"\b(?:is|are|was|were|am|be|being|i'm|he's|she's|they're|both|all|as|an?|the|ip|iv|v|vic|"
+    r"victim|wit|witness|susp|"
+    r"suspect|ap|male|female|client|pt|dirty|fucking|nationality|nat|of|other|another|young|old|"
+    r"white|black|dual|half|part|"
+    r"described as|believed|possibly|looks|appears)\s*(?:to be |also |originally |an? |probably |"
+    r"possibly |all |both |of )*\W{0,2}\Z"
+)
+ENGLISH_LANGUAGE = re.compile(
+    r"\b(?:in|speaks?|spoke|speaking|spoken|no|little|some|any|broken|limited|good|fluent|poor|"
+    r"basic|better|perfect|into|to|of|"
+    r"written|read|reads|write|understands?|understand|learn(?:ing)?|teach(?:es)?|much|and|or|"
+    r"than|her|his|their)\s*\Z"
+)
+CARD = re.compile(
+    r"(?:[£$]|\b(?:card|cards|debit|credit|gold|platinum|pin|cloned|refund\w*|pension|bank|wallet|"
+    r"purse|cash|"
+    r"fare|payment|contactless|reader|prepaid|transactions?)\b)"
+)
+VISA_STATUS = re.compile(
+    r"\b(?:expir\w+|application|applied|status|sponsor\w*|refus\w+|granted|overstay\w*|student|"
+    r"spous\w*|work|visit\w*|no|valid|"
+    r"tourist|family|home office|immigration|cut|lapsed|deport\w*|extend\w*|extension|renew\w*)\b"
+)
+HOME_OFFICE_ROOM = re.compile(
+    r"\A\W{0,2}(?:at the|at rear|upstairs|downstairs|based|desk|chair|room|in (?:the|his|"
+    r"her) (?:house|garden|loft|garage|attic)|"
+    r"set ?up|window|door|with (?:a |his |her )?laptop|furniture|equipment|computer|"
+    r"and (?:bedroom|kitchen|lounge))"
+)
+HOME_OFFICE_BODY = re.compile(
+    r"\A\W{0,2}(?:pathologist|forensic|registered|approved|statistics|circular|guidance|counting|"
+    r"minister|study|research|funding|"
+    r"funded|review|homicide|large major|policy|licen[cs]e)"
+)
+OVERSTAY_OTHER = re.compile(
+    r"\A\W{0,2}(?:\w+ ){0,2}?(?:his|her|their|the|its)? ?(?:welcome|by (?:hours|\d+ ?(?:min|hour)|"
+    r"an hour|minutes)|"
+    r"at the (?:contact|party|pub)|(?:the )?(?:parking|ticket|bay))"
+)
+PARKING = re.compile(r"\b(?:parked|parking|bay|permit holders|car park|contact centre|his welcome)\b")
+SPEECH_LEFT = re.compile(
+    r"\b(?:speaks?|spoke|speaking|spoken|spks?|interpret\w*|int|translat\w*|lang\w*|fluent|"
+    r"statement in|"
+    r"connected for|line)\b[^.;]{0,30}\Z"
+)
+SPEECH_RIGHT = re.compile(
+    r"\A[\s\-]{0,2}(?:speak\w*|interpret\w*|int\b|language|translat\w*|dialect|line\b|to be spoken)"
+)
+
+
+HOME_OFFICE_OWNED = re.compile(r"\b(?:an?|his|her|their|my|at|works? (?:in|from)|the|of)\s*\Z")
+HOME_OFFICE_TOLD = re.compile(
+    r"\b(?:letters?|rang|ring|tell|told|report\w*|contact\w*|inform\w*|call\w*|from|by|with)\s(?:to\s)?(?:the\s)?\Z"
+)
+CODE_LABEL = re.compile(r"\b(?:nat|natl|nationality|pob|cob|country|passport|ppt|citizenship)\b\s*[:=\-]?\s*\Z")
+CODE_COUNTED = re.compile(r"(?:\b\d+\s?x?|\ball|\bboth|\bis an?|\bis)\s*\Z")
+HOLIDAY_AFTER = re.compile(
+    r"\A (?:on|for) (?:an? |his |her |their |our |my |the )?(?:family )?(?:holidays?|honeymoon|cruise)\b"
+)

@@ -1,0 +1,83 @@
+"""Readings of immigration terms that have look-alikes, and of country codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from services.kernel.mask import VoucherReason
+from services.redactor.text import shapes
+from services.redactor.text.context import Around
+
+
+def lookalike(at: Around) -> VoucherReason | None:
+    """Why the term at this place is none of immigration's; None where it is, or may be."""
+    check = _CHECKS.get(at.word)
+    return check(at) if check is not None else None
+
+
+def discloses_country(at: Around) -> bool:
+    """Whether a three-letter code stands in capitals and where a code of a person can stand."""
+    if not at.form.isupper() or not at.form.isalpha():
+        return False
+    if shapes.CODE_LABEL.search(at.left):
+        return True
+    if re.search(r"[(/]\s*\Z", at.left) and re.match(r"\A\s*[)/]", at.right):
+        return True
+    if at.scan.capitals and len(at.scan.normal.text) > 40:
+        return False
+    return at.word not in {"are", "and", "can", "per", "mar"} and shapes.CODE_COUNTED.search(at.left) is not None
+
+
+def _visa(at: Around) -> VoucherReason | None:
+    if at.following in at.groups.cards:
+        return VoucherReason.BRAND
+    if at.form != "Visa" and not at.scan.capitals:
+        return None
+    near = at.left[-40:] + " " + at.right[:50]
+    if shapes.CARD.search(near) and not shapes.VISA_STATUS.search(at.left[-25:] + " | " + at.right[:25]):
+        return VoucherReason.BRAND
+    return None
+
+
+def _home_office(at: Around) -> VoucherReason | None:
+    if shapes.HOME_OFFICE_BODY.match(at.right):
+        return VoucherReason.INSTITUTION
+    if shapes.HOME_OFFICE_ROOM.match(at.right):
+        return VoucherReason.PHRASE
+    room = at.form.islower() and shapes.HOME_OFFICE_OWNED.search(at.left)
+    return VoucherReason.PHRASE if room and not shapes.HOME_OFFICE_TOLD.search(at.left) else None
+
+
+def _overstay(at: Around) -> VoucherReason | None:
+    other = shapes.OVERSTAY_OTHER.match(at.right) or shapes.PARKING.search(at.left + at.right)
+    return VoucherReason.PHRASE if other else None
+
+
+def _beside(*, left: str = "", right: str = "", reason: VoucherReason) -> Callable[[Around], VoucherReason | None]:
+    before = re.compile(left + r"\s*\Z") if left else None
+    behind = re.compile(r"\A\s" + right) if right else None
+
+    def check(at: Around) -> VoucherReason | None:
+        found = (before is not None and before.search(at.left)) or (behind is not None and behind.match(at.right))
+        return reason if found else None
+
+    return check
+
+
+_BUILDING = _beside(right=r"(?:house|hotel|club|suite|court|road|street)", reason=VoucherReason.STREET_NAME)
+_CITIZENSHIP = _beside(
+    left=r"\b(?:digital|global|good|school|senior)", right=r"(?:lesson|class|award)", reason=VoucherReason.PHRASE
+)
+_GROUP = _beside(right=r"(?:into|in) (?:the|a|this) (?:group|team|area|class)", reason=VoucherReason.PHRASE)
+_CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
+    **dict.fromkeys(("visa", "visas"), _visa),
+    **dict.fromkeys(("home office", "homeoffice", "h office"), _home_office),
+    **dict.fromkeys(("overstayed", "over stayed", "overstay", "overstaying"), _overstay),
+    **dict.fromkeys(("naturalised", "naturalized"), _GROUP),
+    **dict.fromkeys(("embassy", "consulate", "high commission"), _BUILDING),
+    **dict.fromkeys(("citizenship", "british citizenship"), _CITIZENSHIP),
+    "sponsorship": _beside(left=r"\b(?:shirt|football|event|charity|corporate|team|club)", reason=VoucherReason.PHRASE),
+    "entry clearance": _beside(right=r"(?:given|granted by gold|by)", reason=VoucherReason.PHRASE),
+    "serco": _beside(right=r"(?:leisure|prison|escort|custody|transport)", reason=VoucherReason.INSTITUTION),
+}

@@ -1,0 +1,103 @@
+"""The command as its users call it: contracts of `redact`, `detect`, `schema`, and the document of all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from services.cli.app import app
+from services.cli.commands import document
+from services.cli.pipeline import load_samples
+from services.kernel.errors import Exit
+from services.kernel.paths import ROOT
+
+
+def run(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli.app", *arguments],
+        input=stdin,
+        env=clean | environment,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def test_the_document_equals_the_command_tree() -> None:
+    assert (ROOT / "docs" / "commands.md").read_text() == document(app)
+
+
+def test_detect_answers_in_order_with_offsets_of_the_input() -> None:
+    texts = ["IP is Polish.", "The door was polished.", "", "Wit came from Asmara \U0001f6a4 by small boat."]
+    lines = b"\n".join(json.dumps({"id": n, "text": text}).encode() for n, text in enumerate(texts))
+    done = run("detect", stdin=lines)
+    assert done.returncode == Exit.DONE
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["id"] for answer in answers] == [0, 1, 2, 3]
+    assert answers[1]["spans"] == answers[2]["spans"] == []
+    first = answers[0]["spans"][0]
+    assert texts[0][first["start"] : first["end"]] == "Polish"
+    assert first.keys() == {"start", "end", "entity_type", "score", "recognizer"}
+    found = " ".join(texts[3][span["start"] : span["end"]] for span in answers[3]["spans"])
+    assert "Asmara" in found
+    assert "small boat" in found
+
+
+def test_detect_says_which_line_is_wrong_and_not_what_stands_there() -> None:
+    done = run("detect", stdin=b'{"id": 1, "text": "calm"}\n{"secret": "Qzv"}\n')
+    assert done.returncode == Exit.USAGE
+    assert b"line 2" in done.stderr
+    assert b"Qzv" not in done.stderr
+
+
+def test_redact_writes_one_line_for_each_and_the_ledger_entries(tmp_path: Path) -> None:
+    samples = [s for s in load_samples(ROOT / "samples") if s.topic.endswith("marac")]
+    lines = [json.dumps(sample.value).encode() for sample in samples]
+    report = tmp_path / "entries.jsonl"
+    done = run("redact", "--feed", "marac", "--report", str(report), stdin=b"\n".join([*lines, b"{not json"]) + b"\n")
+    assert done.returncode == Exit.DONE, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(records) == len(samples) + 1
+    assert records[-1] == {"quarantined": "format"}
+    assert b"nationality" not in done.stdout
+    schema = jsonschema_rs.validator_for(json.loads((ROOT / "schemas/messages/ledger-entry.json").read_text()))
+    entries = [json.loads(line) for line in report.read_bytes().splitlines()]
+    assert [entry["source"]["offset"] for entry in entries] == list(range(len(samples) + 1))
+    assert all(schema.is_valid(entry) for entry in entries)
+
+
+def test_redact_twice_gives_the_same_texts() -> None:
+    sample = next(s for s in load_samples(ROOT / "samples") if s.topic.endswith("council-asb"))
+    once = run("redact", "--feed", "council-asb", stdin=json.dumps(sample.value).encode())
+    twice = run("redact", "--feed", "council-asb", stdin=once.stdout)
+    assert json.loads(twice.stdout)["case"]["summary"] == json.loads(once.stdout)["case"]["summary"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["redact", "--feed", "nothing"], "there are council-asb"),
+        (["schema", "plan", "nothing"], "there are council-asb"),
+        (["quarantine", "list"], "`SR_KAFKA_BOOTSTRAP` is not set"),
+        (["keys", "init", "somewhere"], "say `--dev`"),
+    ],
+)
+def test_mistakes_are_said_with_what_to_do(arguments: list[str], says: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == Exit.USAGE
+    assert says in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_schema_check_and_plan() -> None:
+    assert run("schema", "check").stdout.count(b"ok urn:safe-reporting:") == 7
+    rows = json.loads(run("schema", "plan", "police-crime", "--json").stdout)
+    by_path = {row["path"]: row for row in rows}
+    nationality = by_path["/persons/*/nationality"]
+    assert (nationality["tag"], nationality["protected"], nationality["unprotected"]) == ("NATIONALITY", "drop", "keep")

@@ -1,0 +1,183 @@
+"""Laws of the engine, kinds of value, masking and risk."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.kernel.errors import ConfigError
+from services.kernel.mask import TOKEN
+from services.redactor.text import risk, rules, words
+from services.redactor.text.engine import Kind, TextEngine
+
+PIECES = [
+    "she",
+    "is",
+    "an",
+    "a",
+    "Iranian",
+    "Polish",
+    "national",
+    "from",
+    "Turkey",
+    "born in Lima",
+    "speaks",
+    "Urdu",
+    "visa",
+    "no",
+    "student visa",
+    "the",
+    "Home Office",
+    "NRPF",
+    "asylum seeker",
+    ",",
+    ".",
+    "and",
+    "(",
+    ")",
+    "/",
+    "[removed]",
+    "deported",
+    "get her",
+    "Poland Street",
+    "French doors",
+    "Mr England",
+    "arrived in the UK in 2019",
+    "+48 601 000 000",
+    "RA1234567",
+    "&amp;",
+    "P\u043elish",
+    "\u200b",
+    "Nationality:",
+    "passport no",
+    "512345678",
+    "interpreter for",
+    "N R P F",
+    "back to",
+    "Visa debit",
+    "settled",
+    "\n",
+    "he",
+    "said",
+]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=14).map(" ".join) | st.text(max_size=60)
+SETTINGS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@SETTINGS
+@given(text=TEXTS, kind=st.sampled_from(list(Kind)))
+def test_laws(engine: TextEngine, text: str, kind: Kind) -> None:
+    done = engine.redact(text, kind)
+    assert engine.detect(done.text, kind) == []
+    assert engine.redact(done.text, kind).text == done.text
+    for mask in done.masks:
+        assert done.text[mask.start : mask.end] == TOKEN
+    for voucher in done.vouchers:
+        assert 0 <= voucher.start < voucher.end <= len(done.text)
+        assert TOKEN not in done.text[voucher.start : voucher.end]
+
+
+@SETTINGS
+@given(text=TEXTS)
+def test_spans_lie_in_the_text(engine: TextEngine, text: str) -> None:
+    for span in engine.detect(text):
+        assert 0 <= span.start < span.end <= len(text)
+
+
+def test_the_same_text_gives_the_same_answer(engine: TextEngine) -> None:
+    text = "She is an Iranian national and speaks Farsi."
+    assert engine.redact(text) == engine.redact(text)
+    assert len(engine.version) == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("She is an Iranian lady.", "She is a [removed] lady."),
+        ("She is Irish and Brazilian.", "She is [removed]."),
+        ("Mum speaks Swahili.", "Mum [removed]."),
+        ("He said he would get her deported if she rang.", "He said he would [removed] if she rang."),
+        ("He will ring immigration on Friday.", "He will [removed] on Friday."),
+        ("She holds a student visa.", "She [removed]."),
+        ("Call her on 07700 900123.", "Call her on [removed]."),
+        ("The lamp is broken.", "The lamp is broken."),
+    ],
+)
+def test_masks_grow_merge_and_tidy(engine: TextEngine, text: str, redacted: str) -> None:
+    assert engine.redact(text).text == redacted
+
+
+@pytest.mark.parametrize("name", ["Jordan Welsh", "India Brooks", "Anna French", "Chad England", "Paris Holland"])
+def test_names_stay(engine: TextEngine, name: str) -> None:
+    done = engine.redact(name, Kind.NAME)
+    assert done.text == name
+    assert done.vouchers
+    assert {voucher.reason for voucher in done.vouchers} == {"name_field"}
+
+
+@pytest.mark.parametrize("name", ["asylum seeker", "Polish male", "Unknown (Romanian)", "Romanian", "Ana NRPF"])
+def test_descriptions_in_a_name_field_go(engine: TextEngine, name: str) -> None:
+    assert TOKEN in engine.redact(name, Kind.NAME).text
+
+
+def test_address_and_contact(engine: TextEngine) -> None:
+    street = engine.redact("Flat 2, 9 Norway Street, Salford", Kind.ADDRESS)
+    assert street.text == "Flat 2, 9 Norway Street, Salford"
+    assert [voucher.reason for voucher in street.vouchers] == ["street_name"]
+    assert TOKEN in engine.redact("c/o Serco asylum hotel, Salford", Kind.ADDRESS).text
+    assert TOKEN in engine.redact("Rua Nova 3, Lisbon, Portugal", Kind.ADDRESS).text
+    assert engine.redact("07700 900123", Kind.CONTACT).text == "07700 900123"
+    assert TOKEN in engine.redact("ask for the Polish interpreter", Kind.CONTACT).text
+
+
+def test_an_unprotected_text_keeps_nationality_only(engine: TextEngine) -> None:
+    done = engine.redact("The man is Chilean and an overstayer.", protected=False)
+    assert "Chilean" in done.text
+    assert "overstayer" not in done.text
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("He said he will kill her.", "kill_or_harm"),
+        ("He said he would take the kids.", "children"),
+        ("She says he will kick her out.", "home"),
+        ("He takes all her wages.", "money"),
+        ("He has intimate photos of her.", "image"),
+        ("He will tell her father.", "exposure"),
+        ("He will ring immigration.", "report_to_an_authority"),
+        ("He will ring social services.", "report_to_an_authority"),
+        ("She is not allowed out alone.", "coercive_control"),
+        ("He holds her passport.", "documents_or_money_controlled"),
+    ],
+)
+def test_risk_is_lifted_before_masking(engine: TextEngine, text: str, code: str) -> None:
+    assert code in engine.redact(text).risk
+    assert code in risk.CODES
+
+
+def test_calm_text_has_no_risk(engine: TextEngine) -> None:
+    assert engine.redact("The neighbour heard music on Sunday.").risk == frozenset()
+
+
+def test_a_rule_that_misses_its_example_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = [
+        rules.Rule(
+            "r", found.entity, found.triggers, found.pattern, found.case, found.always, "calm", ("a visa holder",)
+        )
+        for found in rules.read()
+        if found.name == "visa_holder"
+    ]
+    monkeypatch.setattr(rules, "read", lambda: broken)
+    with pytest.raises(ConfigError) as caught:
+        TextEngine.build()
+    assert len(caught.value.faults) == 2
+
+
+def test_a_faulty_lexicon_lists_all_faults(tmp_path: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        words.read(tmp_path)  # type: ignore[arg-type]
+    assert len(caught.value.faults) == len(words.FILES)

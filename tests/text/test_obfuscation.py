@@ -1,0 +1,114 @@
+"""Hidden writing is read; what cannot be mapped back or read at all is masked whole."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+
+from services.kernel.mask import TOKEN
+from services.redactor.text.engine import TextEngine
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She is Pol\u200bish today.",
+        "She is \u202ePolish\u202c today.",
+        "She is Po\u00adlish today.",
+        "She is P\u043el\u0456sh today.",
+        "She is \uff30\uff4f\uff4c\uff49\uff53\uff48 today.",
+        "She is \U0001d40f\U0001d428\U0001d425\U0001d422\U0001d42c\U0001d421 today.",
+        "She is P o l i s h today.",
+        "She is P.o.l.i.s.h today.",
+        "She is &#80;olish today.",
+        "She is &amp;#80;olish today.",
+        "She is Pol<b>ish</b> today.",
+        "She is %50%6F%6C%69%73%68 today.",
+        "She is \\u0050olish today.",
+        "She is Pol-\nish today.",
+        "She is P0lish today.",
+        "She is Po\u0301lish today.",
+        "She is\u00a0Polish\u00a0today.",
+        "N R P F",
+        "n.r.p.f.",
+        "I.L.R. granted",
+        "asylum\n  seeker",
+        "asylum-seeker",
+        "ASYLUM_SEEKER",
+        "is a P O L I S H lady",
+        "n1g3rian lady",
+        "\u1d18\u1d0f\u029f\u026a\ua731\u029c lady",
+    ],
+)
+def test_hidden_writing_is_read(engine: TextEngine, text: str) -> None:
+    done = engine.redact(text)
+    assert TOKEN in done.text
+    assert engine.detect(done.text) == []
+
+
+def test_offsets_are_those_of_the_input(engine: TextEngine) -> None:
+    text = "Note: she is Pol\u200bish &amp; tired"
+    (span,) = engine.detect(text)
+    assert text[span.start : span.end] == "Pol\u200bish"
+
+
+@pytest.mark.parametrize("inner", ["she is a Bolivian national", "claimed asylum in May"])
+def test_base64_and_hex_mask_the_whole_value(engine: TextEngine, inner: str) -> None:
+    once = base64.b64encode(inner.encode()).decode()
+    twice = base64.b64encode(once.encode()).decode()
+    for run in (once, twice, inner.encode().hex(), base64.urlsafe_b64encode(inner.encode()).decode()):
+        assert engine.redact(f"see {run} here").text == TOKEN
+
+
+def test_harmless_base64_stays(engine: TextEngine) -> None:
+    text = "see " + base64.b64encode(b"the bin was full again").decode()
+    assert engine.redact(text).text == text
+
+
+def test_json_in_a_string_is_scanned(engine: TextEngine) -> None:
+    inner = json.dumps({"note": "line one\nPolish lady", "x": {"nationality": "Chilean"}})
+    done = engine.redact(json.dumps(inner))
+    assert "Polish" not in done.text
+    assert "Chilean" not in done.text
+
+
+def test_percent_encoded_text_is_mapped_back(engine: TextEngine) -> None:
+    done = engine.redact("q=" + quote("she is Polish ok"))
+    assert "olish" not in done.text
+
+
+@pytest.mark.parametrize("text", ["Она говорит по телефону", "هي هنا", "她在这里", "мир", "He said привет to me"])
+def test_other_scripts_are_held(engine: TextEngine, text: str) -> None:
+    done = engine.redact(text)
+    assert done.held
+    assert done.text == TOKEN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ona jest bardzo zmęczona i nie chce rozmawiać z nikim dzisiaj wieczorem",
+        "ella no quiere hablar con nadie porque tiene mucho miedo de su marido",
+        "mae hi wedi blino ac nid yw hi eisiau siarad gyda neb heno",
+    ],
+)
+def test_other_languages_are_held(engine: TextEngine, text: str) -> None:
+    assert engine.redact(text).held
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ahmed Hassan Ali",
+        "IP sts susp made off twds ASDA, neg trace, CCTV req, OIC upd, NFA",
+        "β blocker given at ten",
+        "café, naïve, £20 – ok",
+        "ATTENDED ADDRESS NO REPLY CARD LEFT WILL RETURN TOMORROW LATES TO REVISIT",
+        "Mohammed Iqbal, Fatima Noor, Siobhan Kelly",
+    ],
+)
+def test_shorthand_and_names_count_as_english(engine: TextEngine, text: str) -> None:
+    assert not engine.redact(text).held
