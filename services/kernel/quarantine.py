@@ -59,7 +59,12 @@ def outcome(
     return Outcome(
         OutcomeKind.QUARANTINED,
         reason,
-        messages=(message(record, reason, sealer=sealer), _safety_alert(record, reason, agency=agency, feed=feed)),
+        messages=(
+            message(record, reason, sealer=sealer),
+            safety_alert(
+                (record.topic, record.partition, record.offset), record.timestamp, reason, agency=agency, feed=feed
+            ),
+        ),
         agency=agency,
         feed=feed,
         plan=plan,
@@ -68,14 +73,22 @@ def outcome(
     )
 
 
-def _safety_alert(record: Inbound, reason: Reason, *, agency: str | None, feed: str | None) -> Message:
-    """Where the record stands, for the people who must look at the source. It was not read: its risk is unknown."""
+def safety_alert(
+    source: tuple[str, int, int], at: int, reason: Reason, *, agency: str | None, feed: str | None
+) -> Message:
+    """Where a record stands that was held whole, for the people who must look at the source. No content.
+
+    Args:
+        source: topic, partition and offset.
+        at: milliseconds since the epoch, UTC.
+    """
+    topic, partition, offset = source
     body = {
         "v": 1,
-        "time": rfc3339(max(record.timestamp, 0)),
+        "time": rfc3339(max(at, 0)),
         "agency": agency,
         "feed": feed,
-        "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
+        "source": {"topic": topic, "partition": partition, "offset": offset},
         "risk": "unknown",
         "reason": reason.coarse.value,
     }

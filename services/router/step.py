@@ -34,6 +34,10 @@ _ANSWERS = 65_536
 VIEW_INVALID = Ruling(allowed=False, policies=(), basis="", errors=("view invalid",))
 
 
+#: Nothing of such a record reaches anybody, and not because a policy wants it so: the safety desk is told.
+HELD_WHOLE = frozenset({Reason.RESIDUAL, Reason.VIEW_INVALID, Reason.POLICY_ERROR})
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """All that decides, loaded and checked at the start."""
@@ -181,9 +185,8 @@ class RouterStep:
         held = built.get(partner.view)
         if held is None or not held[1].valid:
             return _Answer(partner, partner.purposes[0], VIEW_INVALID)
-        key = (
-            partner.id, claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child, residual,
-        )  # fmt: skip
+        about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child)
+        key = (partner.id, residual, *about)
         known = moment.answers.get(key)
         if known is None:
             known = self._ask(partner, claims, moment.standings[partner.id], residual, held[0].has_text)
@@ -214,7 +217,13 @@ class RouterStep:
     ) -> Outcome:
         marks = tuple((find.pointer, "residual", find.why, find.start, find.end) for find in finds)
         detail = seal_detail(Detail(reason=reason.value, masks=marks), self._sealer)
-        return self._outcome(OutcomeKind.WITHHELD, claims, answers, moment, reason=reason, detail=detail)
+        alerts: tuple[Message, ...] = ()
+        if claims and reason in HELD_WHOLE:
+            alert = quarantine.safety_alert(claims.source, moment.now, reason, agency=claims.agency, feed=claims.feed)
+            alerts = (alert,)
+        return self._outcome(
+            OutcomeKind.WITHHELD, claims, answers, moment, messages=alerts, reason=reason, detail=detail
+        )
 
     def _outcome(
         self,

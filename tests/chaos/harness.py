@@ -58,6 +58,7 @@ class Watch(threading.Thread):
         self.records: list[tuple[str, bytes]] = []
         self.last: dict[str, float] = {}
         self.silence: dict[str, float] = defaultdict(float)
+        self.broker_down: list[tuple[float, float]] = []
 
     def run(self) -> None:
         while not self.done.is_set():
@@ -65,10 +66,15 @@ class Watch(threading.Thread):
                 if message.error() is None:
                     self.records.append((message.topic(), message.key()))
                     now = time.monotonic()
-                    before = self.last.get(message.topic(), now)
-                    self.silence[message.topic()] = max(self.silence[message.topic()], now - before)
+                    gap = self._gap(self.last.get(message.topic(), now), now)
+                    self.silence[message.topic()] = max(self.silence[message.topic()], gap)
                     self.last[message.topic()] = now
         self._consumer.close()
+
+    def _gap(self, before: float, now: float) -> float:
+        """Seconds without a record, less those in which there was no broker to read from."""
+        down = sum(max(0.0, min(now, up) - max(before, gone)) for gone, up in self.broker_down)
+        return now - before - down
 
 
 class KillRun:
@@ -81,6 +87,7 @@ class KillRun:
         self._kills = kills
         self._module = module or "services.{service}.main"
         self._started = 0.0
+        self._watches: list[Watch] = []
         self.report = Report()
 
     def run(self, *, stop_one: bool, restart_broker: bool, workers: int = 2) -> Report:
@@ -91,6 +98,7 @@ class KillRun:
             apply(broker.client_config("admin"), topology, profile="embedded")
             with Pipeline(broker, redactors=workers, routers=workers, restart=True, module=self._module) as pipeline:
                 watches = [Watch(broker, partners, committed=c) for c in (True, False)]
+                self._watches = watches
                 for watch in watches:
                     watch.start()
                 self._started = time.monotonic()
@@ -143,7 +151,10 @@ class KillRun:
                 threading.Timer(9.0, process.send_signal, (signal.SIGCONT,)).start()
             else:
                 self._note("broker killed and restarted")
+                gone = time.monotonic()
                 pipeline.broker.restart()
+                for watch in self._watches:
+                    watch.broker_down.append((gone, time.monotonic()))
                 self._note("broker is back")
 
     def _settle(self, pipeline: Pipeline) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,10 +20,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from services.kernel.errors import ConfigError, UnreachableError
-from services.kernel.kafka import embedded_jars
+from services.kernel.kafka import embedded, embedded_jars
 from services.kernel.kafka.admin_types import AdminClient, NewTopic
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.embedded_settings import Node, server_properties
+from services.kernel.kafka.topology import apply, check, load_topology
 
 pytestmark = pytest.mark.kafka
 
@@ -50,7 +52,7 @@ def make(kafka: EmbeddedKafka, topic: str) -> None:
 
 def write(kafka: EmbeddedKafka, topic: str, value: bytes) -> None:
     failures: list[KafkaError] = []
-    producer = Producer({**kafka.client_config("admin"), "message.timeout.ms": 10_000, "log_level": 0})
+    producer = Producer({**kafka.client_config("admin"), "message.timeout.ms": 15_000, "log_level": 0})
     producer.produce(topic, value, on_delivery=lambda error, _: failures.append(error) if error else None)
     assert producer.flush(20) == 0
     if failures:
@@ -174,6 +176,14 @@ def test_before_the_first_start_there_is_no_address(tmp_path: Path) -> None:
         kafka.client_config("guest")
 
 
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"cluster": "x", "passwords": 3, "ports": []}'])
+def test_a_damaged_folder_is_refused_and_not_formatted_anew(tmp_path: Path, text: str) -> None:
+    (tmp_path / "accounts.json").write_text(text)
+    with pytest.raises(ConfigError, match="damaged"):
+        EmbeddedKafka(data=tmp_path, principals=["guest"]).start()
+    assert (tmp_path / "accounts.json").read_text() == text
+
+
 def test_jars_that_cannot_be_fetched_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def no_network(_: str) -> None:
         raise OSError("no route to host")
@@ -260,3 +270,26 @@ def test_no_jvm_outlives_a_killed_parent(own: EmbeddedKafka, folder: Path) -> No
     while running(jvm):
         assert time.monotonic() < ends, "the JVM still runs"
         time.sleep(0.05)
+
+
+def test_an_id_of_a_cluster_is_never_read_as_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = iter([uuid.UUID(bytes=b"\xfb" + bytes(15)), uuid.UUID(bytes=b"\x01" + bytes(15))])
+    monkeypatch.setattr(embedded.uuid, "uuid4", lambda: next(ids))
+    assert embedded._cluster_id() == "AQAAAAAAAAAAAAAAAAAAAA"
+
+
+@pytest.mark.chaos
+def test_three_nodes_take_records_while_one_is_dead() -> None:
+    """With the production profile: three copies, two of which must have a record."""
+    with EmbeddedKafka(nodes=3) as kafka:
+        config = kafka.client_config("admin")
+        apply(config, load_topology(), profile="production")
+        assert check(config, load_topology(), profile="production") == []
+        write(kafka, "ledger", b"one")
+        kafka.kill(2)
+        assert len(kafka.pids) == 2
+        write(kafka, "ledger", b"two")
+        kafka.start_node(2)
+        assert len(kafka.pids) == 3
+        write(kafka, "ledger", b"three")
+        assert read(kafka, "ledger") == [b"one", b"two", b"three"]

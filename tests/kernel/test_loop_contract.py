@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from services.kernel.errors import SafeReportingError
-from services.kernel.kafka.loop import FloodError, Limits, Loop
+from services.kernel.kafka.loop import ClockError, FloodError, Limits, Loop
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
 
@@ -279,3 +279,15 @@ def test_a_group_without_a_position_is_refused() -> None:
     loop = make(broker)
     with pytest.raises(SafeReportingError, match="topology apply"):
         loop.cycle()
+
+
+def test_a_clock_that_goes_back_stops_the_service() -> None:
+    broker = FakeBroker()
+    loop = make(broker)
+    times = iter([1000.0, 997.0, 994.9])
+    loop._clock = lambda: next(times)
+    assert loop.cycle() == 3
+    assert loop.cycle() == 3
+    with pytest.raises(ClockError):
+        loop.cycle()
+    assert {entry["time"] for entry in entries(broker)} == {"1970-01-01T00:16:40.000Z"}

@@ -147,7 +147,8 @@ def test_nor_an_unprotected_one_in_this_profile() -> None:
 
 def test_a_residual_withholds_for_every_partner() -> None:
     outcome = route(police_crime(LEAK))
-    assert (outcome.kind, outcome.reason, outcome.messages) == (OutcomeKind.WITHHELD, Reason.RESIDUAL, ())
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.WITHHELD, Reason.RESIDUAL)
+    assert [message.topic for message in outcome.messages] == ["ops.safety"]
     assert {decision.effect for decision in outcome.decisions} == {"deny"}
 
 

@@ -6,6 +6,7 @@ Run as `python -m services.kernel.kafka.child FD FACTORY MEMORY_MIB`; started by
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import resource
 import signal
@@ -31,6 +32,8 @@ def main(argv: list[str]) -> int:
     except SafeReportingError as error:
         pipe.send(("refused", error))
         return 2
+    gc.collect()
+    gc.freeze()  # lexicons and schemas stay for good: later collections need not walk them
     pipe.send(("ready", None))
     try:
         _serve(pipe, step)

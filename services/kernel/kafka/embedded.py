@@ -84,9 +84,14 @@ class EmbeddedKafka:
         self._nodes: tuple[Node, ...] = ()
         self._passwords: dict[str, str] = {}
         self._processes: dict[int, JavaProcess] = {}
+        atexit.register(self.close)
 
     def __enter__(self) -> EmbeddedKafka:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -154,7 +159,6 @@ class EmbeddedKafka:
             return
         jars = class_path(self._progress)  # 1
         deadline = time.monotonic() + seconds
-        atexit.register(self.close)
         self._prepare()  # 2
         for node in self._nodes:
             if not (node.folder / "log" / "meta.properties").exists():
@@ -194,7 +198,7 @@ class EmbeddedKafka:
             self._await(time.monotonic() + seconds)
 
     def close(self) -> None:
-        """Stop, and remove the folder where it was temporary."""
+        """Stop for good, and remove the folder where it was temporary."""
         atexit.unregister(self.close)
         if not self._temporary:
             self.stop()
@@ -205,7 +209,7 @@ class EmbeddedKafka:
     def _prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / "accounts.json"
-        state = json.loads(path.read_text("utf-8")) if path.exists() else {"passwords": {}, "ports": []}
+        state = _read_state(path)
         ports = state["ports"] if len(state["ports"]) == 2 * self._count else []
         if not ports or not all(_free(port) for port in ports):
             ports = _free_ports(2 * self._count)
@@ -213,7 +217,7 @@ class EmbeddedKafka:
         for name in (*self._principals, BROKER_USER, CONTROLLER_USER):
             self._passwords.setdefault(name, secrets.token_urlsafe(24))
         state = {
-            "cluster": state.get("cluster") or urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
+            "cluster": state.get("cluster") or _cluster_id(),
             "passwords": self._passwords,
             "ports": ports,
         }
@@ -258,6 +262,7 @@ class EmbeddedKafka:
             process = self._processes.get(node.id)
             while process is not None and _free(node.client_port):
                 if not process.alive:
+                    self.kill()
                     raise UnreachableError(f"the embedded broker ended while starting:\n{process.tail()}")
                 self._check(deadline, "does not listen")
                 time.sleep(0.05)
@@ -303,6 +308,25 @@ class EmbeddedKafka:
             tails = "\n".join(process.tail() for process in self._processes.values())
             self.kill()
             raise UnreachableError(f"the embedded broker {what} in time:\n{tails}")
+
+
+def _cluster_id() -> str:
+    """A Kafka uuid; like Kafka's own never with `-` first, which the command line would read as an option."""
+    while True:
+        text = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"passwords": {}, "ports": []}
+    try:
+        state = json.loads(path.read_text("utf-8"))
+        return {"cluster": str(state["cluster"]), "passwords": dict(state["passwords"]), "ports": list(state["ports"])}
+    except (ValueError, KeyError, TypeError) as error:
+        fault = f"`{path}` is damaged: use another folder, or remove this one with its data"
+        raise ConfigError("embedded broker", [fault]) from error
 
 
 def _free(port: int) -> bool:

@@ -63,6 +63,12 @@ class FloodError(SafeReportingError):
     code = "flood"
 
 
+class ClockError(SafeReportingError):
+    """Time went back."""
+
+    code = "clock"
+
+
 class Loop:
     """One worker of a service. `run()` ends only by `stop` or by an error."""
 
@@ -128,7 +134,7 @@ class Loop:
             self._rewind(records)
             time.sleep(0.2)
             return 0
-        self._now = max(self._now, int(self._clock() * 1000))
+        self._now = self._read_clock()
         with telemetry.BATCH_SECONDS.labels(self._service, "step").time():
             outcomes = self._processor.process(records, Batch(now=self._now))  # 3
             finished = self._fit(records, outcomes)
@@ -195,6 +201,17 @@ class Loop:
         self._batch[:] = [r for r in self._batch if (r.topic, r.partition) in self._next]
         consumer.unassign()
         telemetry.ASSIGNED.labels(self._service).set(len(self._next))
+
+    def _read_clock(self) -> int:
+        """Milliseconds since the epoch, never going back.
+
+        Raises:
+            ClockError: the clock is more than 5 s behind its last reading: what ran out could seem open again.
+        """
+        now = int(self._clock() * 1000)
+        if now < self._now - 5_000:
+            raise ClockError(f"the clock of `{self._service}-{self._slot}` went back by more than 5 s: mend it first")
+        return max(self._now, now)
 
     # 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,8 @@ _UNPROTECTED = frozenset({EntityClass.NATIONALITY, EntityClass.COUNTRY_OF_ORIGIN
 _ROUNDS = 3
 #: Presidio compares every result with every other; pieces of this many characters keep that short.
 _PIECE = 4000
+#: What rules of format and identifying numbers need.
+_NUMERIC = re.compile(r"[\d@]")
 _SELF_TEST = (
     ("She is Polish.", EntityClass.NATIONALITY),
     ("He was born in Lagos.", EntityClass.COUNTRY_OF_ORIGIN),
@@ -145,6 +148,8 @@ class TextEngine:
 
     def _scan_piece(self, text: str, kind: Kind, offset: int, spans: list[Span], kept: list[Kept]) -> None:
         scan = self._prepare(text, kind)
+        if not scan.words and not _NUMERIC.search(scan.normal.text):
+            return  # no word of the lexicon and no trigger, digit or address: no recognizer can find anything
         artifacts = Artifacts(scan)
         results = self._analyzer.analyze(
             scan.normal.text, "en", entities=CLASSES, score_threshold=0.0, nlp_artifacts=artifacts

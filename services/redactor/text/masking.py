@@ -32,7 +32,8 @@ _LEFT: dict[EntityClass, re.Pattern[str]] = {
         r"(?:an?|some)\s+)\Z"
     ),
     _E.IMMIGRATION_STATUS: re.compile(
-        r"\b(?:(?:here|is|was|came|currently|still)\s+)?(?:(?:on|under|with|as|for|of)\s+)?" + _POSSESSIVE + r"\Z"
+        r"\b(?:(?:(?:here|is|was|came|currently|still)\s+)?(?:on|under|with|as|for|of)\s+" + _POSSESSIVE + r"|"
+        r"(?:(?:her|his|their|my|our|your|no|any|valid|current|new|expired|own)\s+)+)\Z"
         r"|\b(?:get|gets|getting|got|have|having|had|be|being|been)\s+(?:(?:her|him|me|them|us|you|"
         r"my\s\w+)\s+)?\Z"
         r"|\b(?:has|have|had|got|holds?|granted|given|applied|applying|claimed|claiming|seeking|"
@@ -53,10 +54,8 @@ _LEFT: dict[EntityClass, re.Pattern[str]] = {
         r"|(?:citizens?|nationals?)\s+of\s+(?:the\s+)?|return(?:ed|ing)?\s+to\s+)\Z"
     ),
     _E.PROXY: re.compile(
-        r"\b(?:(?:gets|receives|with|has|in|on|from|the|an?|placed|lives|living|is|at)\s+)?(?:the\s+|"
-        r"an?\s+|her\s+|his\s+)?\Z"
+        r"\b(?:gets|receives|with|has|in|on|from|placed|lives|living|at)\s+(?:the\s+|an?\s+|her\s+|his\s+)?\Z"
     ),
-    _E.IMMIGRATION_DOCUMENT: re.compile(r"\b(?:an?\s+|no\s+|her\s+|his\s+|their\s+|my\s+)?\Z"),
 }
 _RIGHT: dict[EntityClass, re.Pattern[str]] = {
     _E.LANGUAGE: re.compile(
