@@ -18,7 +18,7 @@ from rich.table import Table
 from services.cli.pipeline import Numberer, Pipeline, Sample, let_out, load_samples
 from services.kernel import jsonio
 from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.kafka.reader import read_all, send, tail
+from services.kernel.kafka.reader import Sender, read_all, tail
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound, Message
@@ -111,9 +111,10 @@ def _latency(pipeline: Pipeline, samples: list[Sample], *, first: int, seconds: 
     thread.start()
     time.sleep(8)  # models loaded, groups joined, watcher at the end of its topics
     started = time.monotonic()
-    for number, message in enumerate(_numbered(samples, seconds * 100, first=first)):
-        time.sleep(max(0.0, started + number / 100 - time.monotonic()))
-        send(config, [(message, number % 4)])
+    with Sender(config) as sender:
+        for number, message in enumerate(_numbered(samples, seconds * 100, first=first)):
+            time.sleep(max(0.0, started + number / 100 - time.monotonic()))
+            sender.send(message, number % 4)
     pipeline.wait(first + seconds * 100, seconds=60)
     time.sleep(1)
     done.set()

@@ -12,7 +12,7 @@ from typing import Any
 
 from services.cli.pipeline import Numberer, Pipeline, let_out, load_samples
 from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.kafka.reader import send
+from services.kernel.kafka.reader import Sender
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 
@@ -117,19 +117,16 @@ class KillRun:
         self.report.events.append(f"{time.monotonic() - self._started:6.1f} s  {text}")
 
     def _feed(self, broker: EmbeddedKafka) -> None:
-        """Send records drawn from the samples, each with an id of its own, at a steady rate in small batches."""
+        """Send records drawn from the samples, each with an id of its own, at a steady rate."""
         samples = load_samples(ROOT / "samples")
         numbered = Numberer(ROOT / "schemas")
-        batch = 50
         draw = random.Random(self._records)
-        for first in range(0, self._records, batch):
-            messages = []
-            for number in range(first, min(first + batch, self._records)):
+        with Sender(broker.client_config("admin"), deadline=90.0) as sender:
+            for number in range(self._records):
                 message = numbered(draw.choice(samples), number)
                 self.report.sent[message.topic] += 1
-                messages.append((message, number % PARTITIONS))
-            send(broker.client_config("admin"), messages, deadline=60.0)
-            time.sleep(max(0.0, self._started + (first + batch) / self._rate - time.monotonic()))
+                sender.send(message, number % PARTITIONS)
+                time.sleep(max(0.0, self._started + number / self._rate - time.monotonic()))
 
     def _disturb(self, pipeline: Pipeline, *, stop_one: bool, restart_broker: bool) -> None:
         span = self._records / self._rate

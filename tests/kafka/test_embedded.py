@@ -50,9 +50,9 @@ def make(kafka: EmbeddedKafka, topic: str) -> None:
     client.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])[topic].result(20)
 
 
-def write(kafka: EmbeddedKafka, topic: str, value: bytes) -> None:
+def write(kafka: EmbeddedKafka, topic: str, value: bytes, *, seconds: float = 15) -> None:
     failures: list[KafkaError] = []
-    producer = Producer({**kafka.client_config("admin"), "message.timeout.ms": 15_000, "log_level": 0})
+    producer = Producer({**kafka.client_config("admin"), "message.timeout.ms": int(seconds * 1000), "log_level": 0})
     producer.produce(topic, value, on_delivery=lambda error, _: failures.append(error) if error else None)
     assert producer.flush(20) == 0
     if failures:
@@ -115,7 +115,7 @@ def test_an_unknown_account_is_a_clear_error(own: EmbeddedKafka) -> None:
 
 def test_topics_are_not_made_by_writing_to_them(own: EmbeddedKafka) -> None:
     with pytest.raises(KafkaException):
-        write(own, "never-made", b"x")
+        write(own, "never-made", b"x", seconds=2)
     assert "never-made" not in admin(own).list_topics(timeout=10).topics
 
 

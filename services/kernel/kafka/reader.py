@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -80,49 +81,75 @@ def tail(config: Mapping[str, str], topics: list[str], *, name: str, done: Calla
         consumer.close()
 
 
-def send(config: Mapping[str, str], messages: list[tuple[Message, int]], *, deadline: float = 15.0) -> None:
-    """Send each (message, partition) and return when the broker holds them all.
+class Sender:
+    """Sends messages outside of the services' loop: samples, entries of a command. Use it as a context.
+
+    Leaving the context returns when the broker holds every message, on all replicas.
 
     Raises:
-        SafeReportingError: any of them was not acknowledged by all replicas in time.
+        SafeReportingError: a message was not acknowledged within `deadline` seconds.
     """
-    failures: list[KafkaError] = []
 
-    def delivered(error: KafkaError | None, _: object) -> None:
-        if error is not None:
-            failures.append(error)
+    def __init__(self, config: Mapping[str, str], *, deadline: float = 15.0) -> None:
+        self._deadline = deadline
+        self._failures: list[KafkaError] = []
+        self._producer = Producer(
+            {
+                **config,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 1,
+                "message.max.bytes": 17 * 1024 * 1024,
+                "message.timeout.ms": int(deadline * 1000),
+                "logger": quiet(),
+            }
+        )
 
-    producer = Producer(
-        {
-            **config,
-            "enable.idempotence": True,
-            "acks": "all",
-            "linger.ms": 5,
-            "message.max.bytes": 17 * 1024 * 1024,
-            "message.timeout.ms": int(deadline * 1000),
-            "logger": quiet(),
-        }
-    )
-    for message, partition in messages:
+    def __enter__(self) -> Sender:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.flush()
+
+    def send(self, message: Message, partition: int) -> None:
+        """Queue one message; waits while the queue is full."""
         while True:
             try:
-                producer.produce(
+                self._producer.produce(
                     message.topic,
                     value=message.value,
                     key=message.key,
                     headers=list(message.headers),
                     partition=partition,
-                    on_delivery=delivered,
+                    on_delivery=self._delivered,
                 )
             except BufferError:
-                producer.poll(0.1)
+                self._producer.poll(0.1)
             else:
-                break
-    unsent = producer.flush(deadline)
-    if failures:
-        raise translate(failures[0], "sending")
-    if unsent:
-        raise UnreachableError(f"sending: {unsent} message(s) not acknowledged after {deadline:.0f} s")
+                self._producer.poll(0)
+                return
+
+    def flush(self) -> None:
+        """Wait until all is acknowledged; raises as described above."""
+        unsent = self._producer.flush(self._deadline)
+        if self._failures:
+            raise translate(self._failures[0], "sending")
+        if unsent:
+            raise UnreachableError(f"sending: {unsent} message(s) not acknowledged after {self._deadline:.0f} s")
+
+    def _delivered(self, error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            self._failures.append(error)
+
+
+def send(config: Mapping[str, str], messages: list[tuple[Message, int]], *, deadline: float = 15.0) -> None:
+    """Send each (message, partition) and return when the broker holds them all; raises as `Sender` does."""
+    with Sender(config, deadline=deadline) as sender:
+        for message, partition in messages:
+            sender.send(message, partition)
 
 
 def _partitions(consumer: Consumer, topic: str) -> set[int]:
