@@ -109,13 +109,18 @@ def _latency(pipeline: Pipeline, samples: list[Sample], *, first: int, seconds: 
 
     thread = threading.Thread(target=watch)
     thread.start()
-    time.sleep(8)  # models loaded, groups joined, watcher at the end of its topics
-    started = time.monotonic()
     with Sender(config) as sender:
-        for number, message in enumerate(_numbered(samples, seconds * 100, first=first)):
+        warm = 100
+        for number, message in enumerate(_numbered(samples, warm, first=first)):
+            sender.send(message, number % 4)
+        sender.flush()
+        pipeline.wait(first + warm, seconds=60)  # models loaded, groups joined, watcher at the end of its topics
+        arrived.clear()
+        started = time.monotonic()
+        for number, message in enumerate(_numbered(samples, seconds * 100, first=first + warm)):
             time.sleep(max(0.0, started + number / 100 - time.monotonic()))
             sender.send(message, number % 4)
-    pipeline.wait(first + seconds * 100, seconds=60)
+    pipeline.wait(first + warm + seconds * 100, seconds=60)
     time.sleep(1)
     done.set()
     thread.join()

@@ -58,6 +58,7 @@ class Watch(threading.Thread):
         self.records: list[tuple[str, bytes]] = []
         self.last: dict[str, float] = {}
         self.silence: dict[str, float] = defaultdict(float)
+        self.silent_until: dict[str, float] = {}
         self.broker_down: list[tuple[float, float]] = []
 
     def run(self) -> None:
@@ -67,7 +68,9 @@ class Watch(threading.Thread):
                     self.records.append((message.topic(), message.key()))
                     now = time.monotonic()
                     gap = self._gap(self.last.get(message.topic(), now), now)
-                    self.silence[message.topic()] = max(self.silence[message.topic()], gap)
+                    if gap > self.silence[message.topic()]:
+                        self.silence[message.topic()] = gap
+                        self.silent_until[message.topic()] = now
                     self.last[message.topic()] = now
         self._consumer.close()
 
@@ -172,6 +175,9 @@ class KillRun:
         report.uncommitted_seen = len(uncommitted.records)
         report.uncommitted_without_entry = len(ever - allowed)
         report.longest_silence = max(committed.silence.values(), default=0.0)
+        for topic, gap in sorted(committed.silence.items()):
+            until = committed.silent_until.get(topic, self._started) - self._started
+            report.events.append(f"{topic}: longest silence {gap:.1f} s, until {until:.1f} s")
 
     def _chain(self, pipeline: Pipeline, entries: list[dict[str, Any]]) -> None:
         """Compare sets of offsets: each input offset has one entry, and each entry names the one before."""

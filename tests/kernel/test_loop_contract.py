@@ -7,6 +7,7 @@ producer are modelled here; the kill test does the same on a real one.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from services.kernel.errors import SafeReportingError
-from services.kernel.kafka.loop import ClockError, FloodError, Limits, Loop
+from services.kernel.kafka.client import ClockError, FloodError
+from services.kernel.kafka.loop import Limits, Loop
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
 
@@ -62,11 +64,17 @@ class FakeBroker:
         self.committed: list[tuple[str, bytes]] = []
         self.offset = 0
         self.faults: dict[str, Iterator[KafkaException]] = {}
+        self.stuck: set[str] = set()
+        self.released = threading.Event()
 
     def fault(self, step: str) -> None:
         error = next(self.faults.get(step, iter(())), None)
         if error is not None:
             raise error
+        if step in self.stuck:
+            self.stuck.remove(step)
+            self.released.wait(10)
+            raise kafka_error("fatal")  # what a fenced producer is told in the end
 
 
 class FakeConsumer:
@@ -130,6 +138,7 @@ class FakeProducer:
         self._broker.committed += self._open
         self._broker.offset = self._offset
         self._open = None
+        self._broker.fault("commit answer")
 
     def abort_transaction(self, _: float) -> None:
         self._broker.fault("abort")
@@ -163,11 +172,12 @@ def make(broker: FakeBroker, processor: Any = None, **limits: Any) -> Loop:
         service="redactor",
         slot=0,
         consumer=FakeConsumer(broker),  # type: ignore[arg-type]  # the model above
-        producer=FakeProducer(broker),  # type: ignore[arg-type]
+        make_producer=lambda: FakeProducer(broker),  # type: ignore[arg-type, return-value]
         processor=processor or Echo(),
         limits=Limits(
             **{
-                "batch_records": 3, "batch_wait": 1.0, "batch_bytes": 10_000, "commit_deadline": 1.0, "flood": 100,
+                "batch_records": 3, "batch_wait": 1.0, "batch_bytes": 10_000, "commit_deadline": 1.0,
+                "answer": 2.0, "flood": 100,
                 "message_bytes": lambda _: 1000,
             } | limits
         ),
@@ -291,3 +301,18 @@ def test_a_clock_that_goes_back_stops_the_service() -> None:
     with pytest.raises(ClockError):
         loop.cycle()
     assert {entry["time"] for entry in entries(broker)} == {"1970-01-01T00:16:40.000Z"}
+
+
+@pytest.mark.parametrize("step", ["offsets", "commit", "commit answer", "abort"])
+def test_a_call_that_never_comes_back_is_fenced_by_a_new_producer(step: str) -> None:
+    broker = FakeBroker()
+    broker.stuck.add(step)
+    if step == "abort":
+        broker.faults["offsets"] = iter([kafka_error("abortable")])
+    loop = make(broker, answer=-0.9)  # a tenth of a second for each call
+    while broker.offset < RECORDS:
+        loop.cycle()
+    broker.released.set()
+    assert broker.stuck == set()
+    assert [value for topic, value in broker.committed if topic == "redacted"] == [b"%d" % i for i in range(RECORDS)]
+    assert [entry["source"]["previous"] for entry in entries(broker)] == list(range(-1, RECORDS - 1))

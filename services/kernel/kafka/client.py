@@ -29,6 +29,22 @@ class PositionError(SafeReportingError):
     code = "position"
 
 
+class StuckError(Exception):
+    """A call into librdkafka did not come back within its own time-out."""
+
+
+class FloodError(SafeReportingError):
+    """Record after record is quarantined: a broken deployment, not broken data."""
+
+    code = "flood"
+
+
+class ClockError(SafeReportingError):
+    """Time went back."""
+
+    code = "clock"
+
+
 def transactional_producer(config: Mapping[str, str], *, service: str, slot: int) -> Producer:
     """A producer whose transactional id outlives restarts, so that a successor ends what was left open."""
     return Producer(

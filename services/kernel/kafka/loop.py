@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,13 +18,24 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from services.kernel import ledger, telemetry
 from services.kernel.errors import SafeReportingError, UnreachableError
-from services.kernel.kafka.client import PositionError, inbound, is_transient, translate
+from services.kernel.kafka.client import (
+    ClockError,
+    FloodError,
+    PositionError,
+    StuckError,
+    inbound,
+    is_transient,
+    translate,
+)
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
 
 log = structlog.get_logger()
 
 Position = tuple[str, int]
+
+#: Seconds without a record that end a batch early. Shorter, and a slow stream pays a transaction for each record.
+_PAUSE = 0.02
 
 
 class Processor(Protocol):
@@ -47,26 +60,15 @@ class Lease(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one batch and of every wait. `message_bytes` gives the largest message of a topic."""
+    """Bounds of one batch and of every wait, in seconds. `message_bytes` gives the largest message of a topic."""
 
     batch_records: int
     batch_wait: float
     batch_bytes: int
     commit_deadline: float
+    answer: float
     flood: int
     message_bytes: Callable[[str], int]
-
-
-class FloodError(SafeReportingError):
-    """Record after record is quarantined: a broken deployment, not broken data."""
-
-    code = "flood"
-
-
-class ClockError(SafeReportingError):
-    """Time went back."""
-
-    code = "clock"
 
 
 class Loop:
@@ -78,7 +80,7 @@ class Loop:
         service: str,
         slot: int,
         consumer: Consumer,
-        producer: Producer,
+        make_producer: Callable[[], Producer],
         processor: Processor,
         limits: Limits,
         lease: Lease | None = None,
@@ -87,7 +89,9 @@ class Loop:
         self._service = service
         self._slot = slot
         self._consumer = consumer
-        self._producer = producer
+        self._make_producer = make_producer
+        self._producer = make_producer()
+        self._caller = ThreadPoolExecutor(1)
         self._processor = processor
         self._limits = limits
         self._lease = lease
@@ -107,10 +111,12 @@ class Loop:
             SafeReportingError: broker unreachable, principal refused, topic missing.
         """
         try:
-            self._producer.init_transactions(30.0)
+            self._call(self._producer.init_transactions)
             self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
         except KafkaException as error:
             raise translate(error, f"start of `{self._service}-{self._slot}`") from error
+        except StuckError as error:
+            raise UnreachableError(f"start of `{self._service}-{self._slot}`: no answer from the broker") from error
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle until `stop()`; the batch under way is finished first."""
@@ -149,6 +155,9 @@ class Loop:
         except KafkaException as error:
             self._abort(error, records)
             return 0
+        except StuckError:
+            self._replace_producer()
+            return 0
         self._settle(finished, ends)
         self._rewind(records[len(finished) :])
         return len(finished)
@@ -174,7 +183,7 @@ class Loop:
             self._batch.append(record)
             size += len(record.value or b"")
             ends = ends or time.monotonic() + self._limits.batch_wait
-            wait = min(0.005, ends - time.monotonic())
+            wait = min(_PAUSE, ends - time.monotonic())
             if wait <= 0:
                 break
         return self._batch
@@ -182,15 +191,8 @@ class Loop:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         committed = consumer.committed(partitions, timeout=30.0)
         for partition in committed:
-            if partition.error is not None or partition.offset < 0:
-                raise PositionError(
-                    f"group `{self._service}` has no position in `{partition.topic}`[{partition.partition}]: "
-                    "`safe-reporting topology apply` sets the first one"
-                )
+            self._hold(partition)
         consumer.assign(committed)
-        for partition in committed:
-            self._next[partition.topic, partition.partition] = partition.offset
-            self._previous[partition.topic, partition.partition] = partition.offset - 1
         telemetry.ASSIGNED.labels(self._service).set(len(self._next))
         log.info("partitions_assigned", service=self._service, slot=self._slot, count=len(committed))
 
@@ -284,11 +286,18 @@ class Loop:
         return [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in ends.items()]
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Ask again until the deadline while librdkafka says the answer may still come; never abort meanwhile."""
+        """Ask again until the deadline while librdkafka says the answer may still come; never abort meanwhile.
+
+        Raises:
+            StuckError: the call did not come back at all. librdkafka 2.x waits for ever in
+                `send_offsets_to_transaction` when the broker is restarted under it, whatever its time-out.
+        """
         deadline = time.monotonic() + self._limits.commit_deadline
         while True:
             try:
-                function(*arguments, 5.0)
+                self._caller.submit(function, *arguments, self._limits.answer).result(self._limits.answer + 1)
+            except FutureTimeout as error:
+                raise StuckError(function.__name__) from error
             except KafkaException as error:
                 kafka = error.args[0]
                 if not kafka.retriable() or kafka.txn_requires_abort():
@@ -297,6 +306,45 @@ class Loop:
                     raise UnreachableError(f"`{self._service}-{self._slot}`: no answer from the broker") from error
             else:
                 return
+
+    def _replace_producer(self) -> None:
+        """Fence the producer that does not answer with a new one of the same slot, and go on from what is committed.
+
+        1. The new one's `init_transactions` ends the open transaction: whole, if its commit had begun, else not at all.
+        2. The group's committed offsets say which of the two it was.
+
+        Raises:
+            SafeReportingError: the broker does not come back before the deadline.
+        """
+        log.warning("producer_replaced", service=self._service, slot=self._slot)
+        telemetry.ABORTS.labels(self._service).inc()
+        self._caller.shutdown(wait=False)
+        self._caller = ThreadPoolExecutor(1)
+        self._producer = self._make_producer()
+        try:
+            self._call(self._producer.init_transactions)  # 1
+            held = [TopicPartition(topic, partition) for topic, partition in self._next]
+            for found in self._consumer.committed(held, timeout=30.0):  # 2
+                self._hold(found)
+                self._consumer.seek(TopicPartition(found.topic, found.partition, found.offset))
+        except KafkaException as error:
+            raise translate(error, f"new producer of `{self._service}-{self._slot}`") from error
+        except StuckError as error:
+            raise UnreachableError(f"`{self._service}-{self._slot}`: no answer from the broker") from error
+
+    def _hold(self, partition: TopicPartition) -> None:
+        """Go on in a partition from its committed offset.
+
+        Raises:
+            PositionError: it has none.
+        """
+        if partition.error is not None or partition.offset < 0:
+            raise PositionError(
+                f"group `{self._service}` has no position in `{partition.topic}`[{partition.partition}]: "
+                "`safe-reporting topology apply` sets the first one"
+            )
+        self._next[partition.topic, partition.partition] = partition.offset
+        self._previous[partition.topic, partition.partition] = partition.offset - 1
 
     def _abort(self, error: KafkaException, records: list[Inbound]) -> None:
         """Abort and read again what is still assigned; fatal or fenced ends the process.
@@ -314,6 +362,9 @@ class Loop:
             self._call(self._producer.abort_transaction)
         except KafkaException as second:
             raise translate(second, f"abort of `{self._service}-{self._slot}`") from second
+        except StuckError:
+            self._replace_producer()
+            return
         if self._refusal is not None:
             raise self._refusal
         if self._aborts_in_a_row >= 20:
