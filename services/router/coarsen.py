@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import date
 
@@ -12,7 +13,7 @@ Table = Callable[[object, date], str | None]
 _BANDS = ((18, "0-17"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54"), (65, "55-64"), (131, "65+"))
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}(?=$|T)")
 _WARD = re.compile(r"E05\d{6}\Z")
-_PHONE = re.compile(r"^(?:(?:\+44|0044)\s?(?:\(0\)\s?)?|0)(\d[\d ()-]*)$")
+_PHONE = re.compile(r"^(?:(?:\+44|0044)\s?(?:\(0\)\s?)?|0)(\d[\d ()-]*)$", re.ASCII)
 #: Global and ordinary British mail domains; a national domain of another country says where somebody is from.
 _MAIL = frozenset(
     (
@@ -53,7 +54,7 @@ def month(value: object, _today: date) -> str | None:
 
 def uk_phone(value: object, _today: date) -> str | None:
     """A British telephone number as 0 and ten or nine digits, so that its spelling tells nothing."""
-    found = _PHONE.match(value.strip()) if isinstance(value, str) else None
+    found = _PHONE.match(unicodedata.normalize("NFKC", value).strip()) if isinstance(value, str) else None
     if found is None:
         return None
     digits = "".join(filter(str.isdigit, found.group(1)))

@@ -204,7 +204,7 @@ class _Compiler:
             scope = run.scopes[depth]
             value = get(scope.item)
             if type(value) is str:
-                if not value or _hidden(value) or (free and not run.claims.protected):
+                if not value or _hidden(value) or (not run.claims.protected if free else TOKEN in value):
                     return None
                 run.leaves.append(Leaf(scope.pointer + suffix, value, tag))
             elif type(value) is dict or type(value) is list:

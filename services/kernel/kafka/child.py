@@ -13,6 +13,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
+from services.kernel import telemetry
 from services.kernel.errors import SafeReportingError
 from services.kernel.record import Step
 from services.kernel.vocabulary import Reason
@@ -21,6 +22,7 @@ from services.kernel.vocabulary import Reason
 def main(argv: list[str]) -> int:
     """Build the step, say ready, then answer until the parent hangs up."""
     descriptor, factory, memory_mib = argv
+    telemetry.configure_logging()  # an exception that escapes shows its type and place, never a value
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -113,9 +113,11 @@ def is_transient(error: KafkaError) -> bool:
 def inbound(message: Any) -> Inbound:
     """A message of librdkafka as the project's own type."""
     key, value = message.key(), message.value()
-    headers = tuple(
-        (name, None if content is None else SensitiveBytes(content)) for name, content in message.headers() or ()
-    )
+    try:
+        given = message.headers() or ()
+    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8: no header of this record can be trusted
+        given = ()
+    headers = tuple((name, None if content is None else SensitiveBytes(content)) for name, content in given)
     return Inbound(
         topic=message.topic(),
         partition=message.partition(),

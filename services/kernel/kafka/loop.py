@@ -189,7 +189,10 @@ class Loop:
         return self._batch
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        committed = consumer.committed(partitions, timeout=30.0)
+        try:
+            committed = consumer.committed(partitions, timeout=self._limits.answer)
+        except Exception as error:
+            raise UnreachableError(f"positions of `{self._service}-{self._slot}`: no answer from the broker") from error
         for partition in committed:
             self._hold(partition)
         consumer.assign(committed)
@@ -324,7 +327,7 @@ class Loop:
         try:
             self._call(self._producer.init_transactions)  # 1
             held = [TopicPartition(topic, partition) for topic, partition in self._next]
-            for found in self._consumer.committed(held, timeout=30.0):  # 2
+            for found in self._consumer.committed(held, timeout=self._limits.answer):  # 2
                 self._hold(found)
                 self._consumer.seek(TopicPartition(found.topic, found.partition, found.offset))
         except KafkaException as error:

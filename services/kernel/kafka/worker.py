@@ -132,11 +132,11 @@ class Worker:
         assert pipe is not None  # noqa: S101 - for the type checker: start() opened it or raised
         try:
             pipe.send((batch, records, reason))
-            for _ in records:
+            for left in range(len(records) - 1, -1, -1):
                 if not pipe.poll(self._record_deadline if reason is None else self._batch_deadline):
                     return Reason.TIMEOUT
                 outcomes.append(pipe.recv())
-                if time.monotonic() >= ends and len(outcomes) < len(records):
+                if left and time.monotonic() >= ends:
                     self.stop()  # the child still works on the rest: a new one for the next batch
                     return None
         except (EOFError, OSError):
