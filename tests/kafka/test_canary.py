@@ -46,7 +46,8 @@ def planted(sample: Sample) -> Message:
         if leaf is None or not isinstance(container[key], str):
             continue
         before = container[key]
-        if leaf.tag in PROTECTED and leaf.protected is Action.DROP:
+        kept = "unprotected" in sample.about and leaf.unprotected is not Action.DROP
+        if leaf.tag in PROTECTED and leaf.protected is Action.DROP and not kept:
             container[key] = f"{SECRET} {before}"
         elif leaf.tag is Tag.NAME:
             container[key] = NAME
