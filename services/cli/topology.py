@@ -13,8 +13,8 @@ from rich.table import Table
 
 from services.kernel.errors import Exit
 from services.kernel.kafka import topology as kafka
-from services.kernel.kafka.connect import client_config_from_env
 from services.kernel.kafka.topology import Change, ChangeKind
+from services.kernel.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def plan(file: File = None, profile: Profile = "production", as_json: AsJson = F
 def apply(file: File = None, profile: Profile = "production", as_json: AsJson = False) -> None:
     """Make topics, settings, permissions and the first offsets of groups as the file says."""
     topology = kafka.load_topology(file)
-    done = kafka.apply(client_config_from_env(), topology, profile=profile)
+    done = kafka.apply(load_settings().kafka_config(), topology, profile=profile)
     _show(done, as_json, empty="nothing to do: the broker is as the file says")
 
 
@@ -53,7 +53,7 @@ def check(file: File = None, profile: Profile = "production", as_json: AsJson = 
 
 def _differences(file: Path | None, profile: str) -> list[Change]:
     topology = kafka.load_topology(file)
-    return kafka.check(client_config_from_env(), topology, profile=profile)
+    return kafka.check(load_settings().kafka_config(), topology, profile=profile)
 
 
 def _show(changes: Sequence[Change], as_json: bool, *, empty: str) -> None:

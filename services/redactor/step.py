@@ -22,10 +22,7 @@ from services.kernel.vocabulary import OutcomeKind, Reason
 from services.redactor.headers import REDACTED, Envelope, place, read_headers, redacted_headers
 from services.redactor.risk import add_risk
 from services.redactor.roles import Attribution, attribute
-from services.redactor.text.model import Kind
 from services.redactor.traverse import Redaction, Traversed, traverse
-
-_KINDS = {kind: Kind(kind.value) for kind in TextKind}
 
 
 class Engine(Protocol):
@@ -36,7 +33,7 @@ class Engine(Protocol):
         """Changes with lexicon, rules or model."""
         ...
 
-    def redact(self, text: str, kind: Kind, protected: bool) -> Redaction:
+    def redact(self, text: str, kind: TextKind, protected: bool) -> Redaction:
         """One text, redacted; redacting the result again changes nothing."""
         ...
 
@@ -145,7 +142,7 @@ class RedactorStep:
         key, protected = self._secrets.pseudonym, who.protected
 
         def scan(text: str, kind: TextKind) -> Redaction:
-            return self._engine.redact(text, _KINDS[kind], protected)
+            return self._engine.redact(text, kind, protected)
 
         def hashed(leaf: Leaf, value: str) -> str:
             own = leaf.record is RecordMark.ID

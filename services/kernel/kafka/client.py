@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from threading import Thread
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -43,6 +46,31 @@ class ClockError(SafeReportingError):
     """Time went back."""
 
     code = "clock"
+
+
+def bounded(function: Callable[..., None], *arguments: object, seconds: float) -> None:
+    """Call `function` in a daemon thread, so that a call that never ends keeps neither its caller nor the process.
+
+    Raises:
+        StuckError: it is not back after `seconds`. Whatever it raises by itself is raised here.
+    """
+    done: Future[None] = Future()
+
+    def call() -> None:
+        try:
+            function(*arguments)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    Thread(target=call, daemon=True).start()
+    try:
+        done.result(seconds)
+    except FutureTimeout as error:
+        if done.done():
+            raise
+        raise StuckError(getattr(function, "__name__", "call")) from error
 
 
 def transactional_producer(config: Mapping[str, str], *, service: str, slot: int) -> Producer:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +21,7 @@ from services.kernel.kafka.client import (
     FloodError,
     PositionError,
     StuckError,
+    bounded,
     inbound,
     is_transient,
     translate,
@@ -91,13 +90,11 @@ class Loop:
         self._consumer = consumer
         self._make_producer = make_producer
         self._producer = make_producer()
-        self._caller = ThreadPoolExecutor(1)
         self._processor = processor
         self._limits = limits
         self._lease = lease
         self._clock = clock
-        self._next: dict[Position, int] = {}  # next offset to handle; the one before it is the chain's `previous`
-        self._previous: dict[Position, int] = {}
+        self._next: dict[Position, int] = {}  # next offset to handle: one after the last one handled
         self._batch: list[Inbound] = []
         self._quarantined_in_a_row = 0
         self._aborts_in_a_row = 0
@@ -116,7 +113,7 @@ class Loop:
         except KafkaException as error:
             raise translate(error, f"start of `{self._service}-{self._slot}`") from error
         except StuckError as error:
-            raise UnreachableError(f"start of `{self._service}-{self._slot}`: no answer from the broker") from error
+            raise self._unanswered() from error
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle until `stop()`; the batch under way is finished first."""
@@ -192,7 +189,7 @@ class Loop:
         try:
             committed = consumer.committed(partitions, timeout=self._limits.answer)
         except Exception as error:
-            raise UnreachableError(f"positions of `{self._service}-{self._slot}`: no answer from the broker") from error
+            raise self._unanswered() from error
         for partition in committed:
             self._hold(partition)
         consumer.assign(committed)
@@ -202,7 +199,6 @@ class Loop:
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             self._next.pop((partition.topic, partition.partition), None)
-            self._previous.pop((partition.topic, partition.partition), None)
         self._batch[:] = [r for r in self._batch if (r.topic, r.partition) in self._next]
         consumer.unassign()
         telemetry.ASSIGNED.labels(self._service).set(len(self._next))
@@ -246,7 +242,7 @@ class Loop:
         ends: dict[Position, int] = {}
         for record, outcome in finished:
             position = record.topic, record.partition
-            previous = ends.get(position, self._previous[position])
+            previous = ends.get(position, self._next[position] - 1)
             for message in outcome.messages:
                 self._produce(message, record.partition)
             entry = ledger.entry(
@@ -298,17 +294,21 @@ class Loop:
         deadline = time.monotonic() + self._limits.commit_deadline
         while True:
             try:
-                self._caller.submit(function, *arguments, self._limits.answer).result(self._limits.answer + 1)
-            except FutureTimeout as error:
-                raise StuckError(function.__name__) from error
+                bounded(function, *arguments, self._limits.answer, seconds=self._limits.answer + 1)
             except KafkaException as error:
                 kafka = error.args[0]
                 if not kafka.retriable() or kafka.txn_requires_abort():
                     raise
                 if time.monotonic() > deadline:
-                    raise UnreachableError(f"`{self._service}-{self._slot}`: no answer from the broker") from error
+                    raise self._unanswered() from error
             else:
                 return
+
+    def _unanswered(self) -> UnreachableError:
+        return UnreachableError(
+            f"`{self._service}-{self._slot}`: no answer from the broker; "
+            "is the broker up and `SR_KAFKA_BOOTSTRAP` right?"
+        )
 
     def _replace_producer(self) -> None:
         """Fence the producer that does not answer with a new one of the same slot, and go on from what is committed.
@@ -321,8 +321,6 @@ class Loop:
         """
         log.warning("producer_replaced", service=self._service, slot=self._slot)
         telemetry.ABORTS.labels(self._service).inc()
-        self._caller.shutdown(wait=False)
-        self._caller = ThreadPoolExecutor(1)
         self._producer = self._make_producer()
         try:
             self._call(self._producer.init_transactions)  # 1
@@ -333,7 +331,7 @@ class Loop:
         except KafkaException as error:
             raise translate(error, f"new producer of `{self._service}-{self._slot}`") from error
         except StuckError as error:
-            raise UnreachableError(f"`{self._service}-{self._slot}`: no answer from the broker") from error
+            raise self._unanswered() from error
 
     def _hold(self, partition: TopicPartition) -> None:
         """Go on in a partition from its committed offset.
@@ -347,7 +345,6 @@ class Loop:
                 "`safe-reporting topology apply` sets the first one"
             )
         self._next[partition.topic, partition.partition] = partition.offset
-        self._previous[partition.topic, partition.partition] = partition.offset - 1
 
     def _abort(self, error: KafkaException, records: list[Inbound]) -> None:
         """Abort and read again what is still assigned; fatal or fenced ends the process.
@@ -379,7 +376,6 @@ class Loop:
         for position, offset in ends.items():
             if position in self._next:
                 self._next[position] = offset + 1
-                self._previous[position] = offset
         for _, outcome in finished:
             reason = outcome.reason.coarse.value if outcome.reason else "none"
             telemetry.RECORDS.labels(self._service, outcome.feed or "unknown", outcome.kind.value, reason).inc()

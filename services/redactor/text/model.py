@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from services.kernel.mask import VoucherReason
+from services.kernel.schema.tags import TextKind
 from services.kernel.vocabulary import EntityClass
 
-
-class Kind(StrEnum):
-    """What sort of value a text is; names and addresses keep words that a narrative may not."""
-
-    NARRATIVE = "narrative"
-    NAME = "name"
-    ADDRESS = "address"
-    CONTACT = "contact"
+#: What sort of value a text is; names and addresses keep words that a narrative may not.
+Kind = TextKind
 
 
 @dataclass(frozen=True, slots=True)
