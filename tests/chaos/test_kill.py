@@ -29,6 +29,13 @@ def test_ten_kills_a_stop_and_a_broker_restart_lose_and_double_nothing() -> None
     assert_whole(report)
 
 
+def test_without_the_transaction_the_same_kills_double_records() -> None:
+    run = KillRun(seed=SEED, records=4_000, rate=80, kills=8, module="tests.chaos.no_transactions")
+    report = run.run(stop_one=False, restart_broker=False)
+    show(report)
+    assert report.lost + report.doubled + len(report.gaps) > 0
+
+
 @pytest.mark.long
 def test_sixty_kills() -> None:
     run = KillRun(seed=SEED + 1, records=100_000, rate=200, kills=60)
