@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.cli.pipeline import Numberer, Pipeline, let_out, load_samples
+from services.kernel.kafka.client import RECONNECT
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import Sender
 from services.kernel.kafka.topology import apply, load_topology
@@ -46,6 +47,7 @@ class Watch(threading.Thread):
         self._consumer = Consumer(
             {
                 **broker.client_config("admin"),
+                **RECONNECT,
                 "group.id": "watch",
                 "log_level": 0,
                 "isolation.level": "read_committed" if committed else "read_uncommitted",

@@ -23,6 +23,7 @@ _REFUSED = {
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError._AUTHENTICATION,
 }
+_FENCED = {KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError.PRODUCER_FENCED}
 _MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
@@ -46,6 +47,10 @@ class ClockError(SafeReportingError):
     """Time went back."""
 
     code = "clock"
+
+
+#: Librdkafka waits up to ten seconds between attempts by default: a broker that is back would go unnoticed.
+RECONNECT = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 500}
 
 
 def bounded(function: Callable[..., None], *arguments: object, seconds: float) -> None:
@@ -78,6 +83,7 @@ def transactional_producer(config: Mapping[str, str], *, service: str, slot: int
     return Producer(
         {
             **config,
+            **RECONNECT,
             "client.id": f"{service}-{slot}",
             "transactional.id": f"{service}-{slot}",
             "transaction.timeout.ms": 10_000,
@@ -94,12 +100,18 @@ def transactional_producer(config: Mapping[str, str], *, service: str, slot: int
 
 
 def group_consumer(config: Mapping[str, str], *, group: str, slot: int, **overrides: Any) -> Consumer:
-    """A read_committed consumer that never jumps: a missing position is an error."""
+    """A read_committed consumer that never jumps: a missing position is an error.
+
+    Its slot is a static member of the group (KIP-345): a successor takes the partitions over at once,
+    and the other members go on meanwhile.
+    """
     return Consumer(
         {
             **config,
+            **RECONNECT,
             "client.id": f"{group}-{slot}",
             "group.id": group,
+            "group.instance.id": f"{group}-{slot}",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -128,6 +140,8 @@ def translate(error: KafkaError | KafkaException, doing: str) -> SafeReportingEr
         return RefusedError(f"{doing}: the broker refuses this principal ({kafka.name()}): `topology check`")
     if kafka.code() in _MISSING:
         return UnreachableError(f"{doing}: a topic is missing ({kafka.name()}): `safe-reporting topology apply`")
+    if kafka.code() in _FENCED:
+        return RefusedError(f"{doing}: another process runs as the same slot ({kafka.name()}): set `SR_SLOT` apart")
     if kafka.code() == KafkaError._AUTO_OFFSET_RESET:
         return PositionError(f"{doing}: the next record is not there any more ({kafka.name()}); nothing is skipped")
     return UnreachableError(f"{doing}: {kafka.name()}; is the broker up and `SR_KAFKA_BOOTSTRAP` right?")

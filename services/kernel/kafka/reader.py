@@ -9,7 +9,7 @@ from types import TracebackType
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from services.kernel.errors import UnreachableError
-from services.kernel.kafka.client import inbound, quiet, translate
+from services.kernel.kafka.client import RECONNECT, inbound, quiet, translate
 from services.kernel.record import Inbound, Message
 
 
@@ -96,6 +96,7 @@ class Sender:
         self._producer = Producer(
             {
                 **config,
+                **RECONNECT,
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": 1,
