@@ -6,18 +6,20 @@ import json
 import statistics
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
 from services.cli.pipeline import Numberer, Pipeline, Sample, let_out, load_samples
 from services.kernel import jsonio
-from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
 from services.kernel.kafka.reader import Sender, read_all, tail
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
@@ -53,17 +55,21 @@ def pipeline(
             folder = idle.keys_dir
             console.print(f"{records} records wait in the agency topics; starting one redactor")
             idle.send(sent)
-            with Pipeline(broker, redactors=1, routers=0, keys_dir=folder) as alone:
+            (port,) = free_ports(1)
+            metrics = {"SR_METRICS_PORT": str(port)}
+            with Pipeline(broker, redactors=1, routers=0, keys_dir=folder, settings=metrics) as alone:
                 alone.wait(records, seconds=600, routed=False)
+                kafka = {"redactor": _kafka_share(port)}
             figures |= _throughput(broker, "redactor")
             console.print("starting one router on what it redacted")
-            with Pipeline(broker, redactors=0, routers=1, keys_dir=folder) as alone:
+            with Pipeline(broker, redactors=0, routers=1, keys_dir=folder, settings=metrics) as alone:
                 alone.wait(records, seconds=600)
+                kafka["router"] = _kafka_share(port)
             figures |= _throughput(broker, "router")
             console.print(f"both at 100 records/s for {seconds} s")
             with Pipeline(broker, redactors=1, routers=1, keys_dir=folder) as both:
                 figures |= _latency(both, samples, first=records, seconds=seconds)
-            figures |= _shares(folder, sent[:1000])
+            figures |= _shares(folder, sent[:1000], kafka)
     if as_json:
         print(json.dumps(figures, indent=2))
         return
@@ -152,8 +158,21 @@ def _percentiles(pipeline: Pipeline, arrived: dict[tuple[str, bytes], float]) ->
     }
 
 
-def _shares(keys_dir: Path, sent: list[Message]) -> dict[str, float]:
-    """Where a redactor's step spends its time, in this process: text engine, JSON, the rest."""
+def _kafka_share(port: int) -> float:
+    """Share of a worker's batches, from the step's start to the commit's end, that went into the transaction."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    spent = {
+        sample.labels["stage"]: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "safe_reporting_batch_seconds_sum"
+    }
+    return spent["transaction"] / sum(spent.values())
+
+
+def _shares(keys_dir: Path, sent: list[Message], kafka: dict[str, float]) -> dict[str, float]:
+    """Where a redactor's time goes: text engine and JSON as measured in this process, Kafka in the worker's own."""
     step = build_step(Settings(keys_dir=keys_dir))
     spent = {"text": 0.0, "json": 0.0}
     step._engine = _Timed(step._engine, spent)
@@ -181,10 +200,13 @@ def _shares(keys_dir: Path, sent: list[Message]) -> dict[str, float]:
     for message in sent:
         jsonio.canonical(jsonio.parse(message.value or b""))
     spent["json"] = time.perf_counter() - started
+    percent = 100 * (1 - kafka["redactor"]) / total
     return {
         "redactor_step_ms_a_record": total / len(sent) * 1000,
-        "share_of_step_in_text_percent": 100 * spent["text"] / total,
-        "share_of_step_in_json_percent": 100 * spent["json"] / total,
+        "redactor_time_in_text_percent": percent * spent["text"],
+        "redactor_time_in_json_percent": percent * spent["json"],
+        "redactor_time_in_kafka_percent": 100 * kafka["redactor"],
+        "router_time_in_kafka_percent": 100 * kafka["router"],
     }
 
 

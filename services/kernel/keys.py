@@ -5,7 +5,6 @@ Values carry the key id, so that an old key can verify until it is retired.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import secrets
@@ -35,12 +34,9 @@ class Key:
 
 def pseudonym(key: bytes, *parts: str) -> str:
     """HMAC-SHA-256 over length-prefixed `parts`, 32 hex digits (128 bits)."""
-    mac = hmac.new(key, digestmod=hashlib.sha256)
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        mac.update(len(data).to_bytes(4, "big"))
-        mac.update(data)
-    return mac.hexdigest()[:32]
+    data = [part.encode("utf-8", "surrogatepass") for part in parts]
+    message = b"".join([len(part).to_bytes(4, "big") + part for part in data])
+    return hmac.digest(key, message, "sha256").hex()[:32]
 
 
 def derive(key: bytes, info: str) -> bytes:

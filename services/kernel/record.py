@@ -1,9 +1,13 @@
-"""Records and outcomes: the types that cross the seams between Kafka and the pure steps."""
+"""Records and outcomes: the types that cross the seams between Kafka and the pure steps.
+
+Structs, because they also cross the pipe to the step process: dataclasses take twice as long to pickle.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import OutcomeKind, Reason
@@ -11,8 +15,7 @@ from services.kernel.vocabulary import OutcomeKind, Reason
 Header = tuple[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(msgspec.Struct, frozen=True):
     """One record as Kafka delivered it. `timestamp` is milliseconds since the epoch, UTC."""
 
     topic: str
@@ -29,8 +32,7 @@ class Inbound:
         return found[0].reveal() if len(found) == 1 and found[0] is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message to produce, always to the partition number of its input."""
 
     topic: str
@@ -39,8 +41,7 @@ class Message:
     headers: tuple[Header, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What the router decided for one partner."""
 
     partner: str
@@ -50,8 +51,7 @@ class Decision:
     basis: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """Exactly one for each input offset: what happened, what to send, what the ledger says.
 
     `detail` is sealed by the step already (age bytes), or empty when there was nothing to seal.
@@ -72,12 +72,11 @@ class Outcome:
     decided_at: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """What holds for one batch: `now` is milliseconds since the epoch, read once by the loop."""
 
     now: int
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = {}
 
 
 class Step(Protocol):

@@ -22,6 +22,10 @@ class Sensitive(Generic[T]):
         """Return the value itself."""
         return self._value
 
+    def __reduce__(self) -> tuple[type[Sensitive[T]], tuple[T]]:
+        """For the pipe to the step process only."""
+        return type(self), (self._value,)
+
     def __len__(self) -> int:
         return len(self._value)
 
@@ -40,5 +44,7 @@ class Sensitive(Generic[T]):
         raise TypeError("sensitive text cannot be formatted; use reveal() where it is meant")
 
 
-SensitiveText = Sensitive[str]
-SensitiveBytes = Sensitive[bytes]
+class SensitiveBytes(Sensitive[bytes]):
+    """Bytes of a record: a key, a value, a header."""
+
+    __slots__ = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 
 from services.cli.pipeline import Pipeline, Sample, load_samples
 from services.kernel.attestation import HEADER
-from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
 from services.kernel.kafka.reader import send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
@@ -76,12 +75,6 @@ def everything(record: Inbound) -> bytes:
     return b"\n".join(parts)
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def run(broker: EmbeddedKafka) -> Iterator[dict[str, Any]]:
     """One run of planted samples, every bad input, and forged records; what came out, by place."""
@@ -89,7 +82,7 @@ def run(broker: EmbeddedKafka) -> Iterator[dict[str, Any]]:
     good = [planted(sample) for sample in samples]
     police = next(s for s in samples if s.topic.endswith("police-crime"))
     bad = bad_inputs(police, SECRET)
-    port = free_port()
+    (port,) = free_ports(1)
     with Pipeline(broker, settings={"SR_METRICS_PORT": str(port)}, routers=0) as redactors:
         before = len(redactors.entries())
         redactors.send([*good, *bad.values(), police.message()])

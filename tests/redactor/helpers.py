@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyrage
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -100,7 +101,7 @@ def inbound(sample: dict[str, Any], offset: int = 0, **changes: Any) -> Inbound:
         SensitiveBytes(json.dumps(sample["value"], ensure_ascii=False).encode()),
         tuple((name, SensitiveBytes(value.encode())) for name, value in sample["headers"].items()),
     )
-    return replace(record, **changes)
+    return msgspec.structs.replace(record, **changes)
 
 
 def crime(value: Any = None, *, raw: bytes | None = None, **changes: Any) -> Inbound:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -67,7 +67,7 @@ def test_free_text_goes_only_where_the_agreement_names_the_need() -> None:
 
 
 def test_a_tombstone_is_withheld() -> None:
-    outcome = make_step()(dataclasses.replace(inbound(police_crime(), None), value=None), batch())
+    outcome = make_step()(msgspec.structs.replace(inbound(police_crime(), None), value=None), batch())
     assert (outcome.kind, outcome.reason) == (OutcomeKind.WITHHELD, Reason.TOMBSTONE)
 
 
@@ -105,13 +105,13 @@ def test_a_forged_attestation_is_quarantined(case: str, header: bytes) -> None:
 
 def test_an_attestation_given_twice_is_none() -> None:
     record = inbound(police_crime(), claims_for(police_crime()))
-    twice = dataclasses.replace(record, headers=(*record.headers, record.headers[0]))
+    twice = msgspec.structs.replace(record, headers=(*record.headers, record.headers[0]))
     assert make_step()(twice, batch()).reason is Reason.ATTESTATION_MISSING
 
 
 def test_a_changed_value_is_quarantined() -> None:
     record = inbound(police_crime(), claims_for(police_crime()))
-    changed = dataclasses.replace(record, value=SensitiveBytes(canonical(police_crime(LEAK))))
+    changed = msgspec.structs.replace(record, value=SensitiveBytes(canonical(police_crime(LEAK))))
     assert make_step()(changed, batch()).reason is Reason.ATTESTATION_INVALID
 
 
@@ -153,8 +153,8 @@ def test_a_residual_withholds_for_every_partner() -> None:
 
 
 def test_the_open_part_does_not_say_that_a_residual_was_found() -> None:
-    open_part = dataclasses.replace(route(police_crime(LEAK)), detail=b"", reason=None)
-    assert "residual" not in repr(dataclasses.replace(open_part, versions=()))
+    open_part = msgspec.structs.replace(route(police_crime(LEAK)), detail=b"", reason=None)
+    assert "residual" not in repr(msgspec.structs.replace(open_part, versions=()))
 
 
 def test_what_was_found_is_sealed_and_without_words() -> None:

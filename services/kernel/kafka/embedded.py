@@ -212,7 +212,7 @@ class EmbeddedKafka:
         state = _read_state(path)
         ports = state["ports"] if len(state["ports"]) == 2 * self._count else []
         if not ports or not all(_free(port) for port in ports):
-            ports = _free_ports(2 * self._count)
+            ports = free_ports(2 * self._count)
         self._passwords = dict(state["passwords"])
         for name in (*self._principals, BROKER_USER, CONTROLLER_USER):
             self._passwords.setdefault(name, secrets.token_urlsafe(24))
@@ -336,7 +336,7 @@ def _free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
