@@ -155,7 +155,7 @@ def _partners(console: Console, entries: list[dict[str, Any]], pipeline: Pipelin
     permitted: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in entries:
         for decision in entry["decisions"]:
-            names = ", ".join(decision["policies"]) or "no policy permits"
+            names = ", ".join(decision["policies"])
             if decision["effect"] == "allow":
                 got[decision["partner"]] += 1
                 permitted[decision["partner"]][names] += 1

@@ -27,6 +27,10 @@ MARKERS = (
 )  # fmt: skip
 #: Booleans that every permit must demand by itself, beside `residual == 0`.
 REQUIRED = ("agreement_in_force", "attestation_in_force", "review_in_force", "area_permitted")
+#: Named where no policy may be: nothing leaves that no permit names. A residual, a view that does not fit, an error
+#: and a want of permits all read like this in the open ledger.
+DEFAULT = "deny-by-default"
+_DEFAULT_BASIS = "DPA 2018 s.35"
 _ANNOTATIONS = ("id", "basis", "summary")
 _MEMO_LIMIT = 65_536
 _NAMESPACE = "SafeReporting"
@@ -60,7 +64,7 @@ class Ruling:
     """The answer for one partner: what, by which policies, on what basis, with what errors.
 
     `sealed` names the policies whose part in a decision would itself say what is in the record; they
-    and their basis stay out of the open ledger.
+    and their basis stay out of the open ledger. A refusal that no other policy speaks is `DEFAULT`.
     """
 
     allowed: bool
@@ -73,6 +77,11 @@ class Ruling:
     def effect(self) -> str:
         """As the ledger writes it: `allow` or `deny`."""
         return "allow" if self.allowed else "deny"
+
+    def refused(self, error: str) -> Ruling:
+        """The same turned into a refusal, with the policies that refuse anyhow, else `DEFAULT`."""
+        policies, basis = ((DEFAULT,), _DEFAULT_BASIS) if self.allowed else (self.policies, self.basis)
+        return Ruling(allowed=False, policies=policies, basis=basis, errors=(*self.errors, error), sealed=self.sealed)
 
 
 class Policies:
@@ -130,6 +139,8 @@ class Policies:
         shown = tuple(name for name in policies if name not in self._sealed)
         basis = "; ".join(dict.fromkeys(self._basis[name] for name in shown if name in self._basis))
         sealed = tuple(name for name in policies if name in self._sealed)
+        if not allowed and self.forbids.isdisjoint(shown):
+            shown, basis = (DEFAULT,), _DEFAULT_BASIS
         return Ruling(allowed=allowed, policies=shown, basis=basis, errors=errors, sealed=sealed)
 
     def probe(self) -> list[str]:
@@ -163,6 +174,8 @@ def load_policies(directory: Path) -> Policies:
         text = path.read_text("utf-8")
         digest.update(f"{path.name}\0{text}\0".encode())
         for name, policy in _load_file(path, text, schema, faults):
+            if name == DEFAULT:
+                faults.append(f"`{path.name}`: `{DEFAULT}` names the refusal that no policy speaks")
             if name in static:
                 faults.append(f'`{path.name}`: `@id("{name}")` is used by another policy')
             static[name] = policy

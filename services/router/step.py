@@ -30,9 +30,8 @@ T = TypeVar("T")
 #: Answers remembered for one day at most; beyond, Cedar is asked again.
 _ANSWERS = 65_536
 
-#: Stands in a denial that no policy spoke: the view is missing or does not validate.
-VIEW_INVALID = Ruling(allowed=False, policies=(), basis="", errors=("view invalid",))
-
+#: The error of a denial because the view is missing or does not validate.
+VIEW_INVALID = "view invalid"
 
 #: Nothing of such a record reaches anybody, and not because a policy wants it so: the safety desk is told.
 HELD_WHOLE = frozenset({Reason.RESIDUAL, Reason.VIEW_INVALID, Reason.POLICY_ERROR})
@@ -183,15 +182,16 @@ class RouterStep:
     ) -> _Answer:
         """The first of the partner's purposes that policy permits, or the answer to its first."""
         held = built.get(partner.view)
-        if held is None or not held[1].valid:
-            return _Answer(partner, partner.purposes[0], VIEW_INVALID)
         about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child)
         key = (partner.id, residual, *about)
         known = moment.answers.get(key)
         if known is None:
-            known = self._ask(partner, claims, moment.standings[partner.id], residual, held[0].has_text)
+            has_text = held is not None and held[0].has_text
+            known = self._ask(partner, claims, moment.standings[partner.id], residual, has_text)
             if len(moment.answers) < _ANSWERS:
                 moment.answers[key] = known
+        if held is None or not held[1].valid:
+            return _Answer(partner, known.purpose, known.ruling.refused(VIEW_INVALID))
         return known
 
     def _ask(self, partner: Partner, claims: Claims, standing: Standing, residual: bool, has_text: bool) -> _Answer:
@@ -286,7 +286,7 @@ def _reason(answers: list[_Answer], finds: list[Find], rules: Rules) -> Reason:
     if finds:
         return Reason.RESIDUAL
     rulings = [answer.ruling for answer in answers]
-    if VIEW_INVALID in rulings:
+    if any(VIEW_INVALID in ruling.errors for ruling in rulings):
         return Reason.VIEW_INVALID
     if any(ruling.errors for ruling in rulings):
         return Reason.POLICY_ERROR

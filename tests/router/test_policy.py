@@ -15,7 +15,7 @@ from services.kernel.errors import ConfigError
 from services.kernel.paths import ROOT
 from services.kernel.vocabulary import Role
 from services.router.partners import Access, Purpose
-from services.router.policy import FEEDS, MARKERS, Facts, Policies, load_policies
+from services.router.policy import DEFAULT, FEEDS, MARKERS, Facts, Policies, load_policies
 
 CEDAR = ROOT / "policies" / "cedar"
 OPEN = Facts(
@@ -107,15 +107,24 @@ def test_one_closed_fact_refuses_and_is_named(policies: Policies, change: dict[s
 
 def test_a_sealed_policy_refuses_without_its_name_or_basis_in_the_open(policies: Policies) -> None:
     ruling = policies.decide("p", "v", dataclasses.replace(OPEN, residual=1))
-    assert (ruling.allowed, ruling.policies, ruling.basis) == (False, (), "")
+    assert (ruling.allowed, ruling.policies, ruling.basis) == (False, (DEFAULT,), "DPA 2018 s.35")
     assert ruling.sealed == ("forbid-residual",)
+
+
+def test_a_refusal_always_names_something_and_never_a_permit(policies: Policies) -> None:
+    unpermitted = policies.decide("p", "v", dataclasses.replace(OPEN, feed="marac"))
+    assert policies.decide("p", "v", OPEN).refused("why") == dataclasses.replace(unpermitted, errors=("why",))
+    closed = policies.decide("p", "v", dataclasses.replace(OPEN, area_known=False))
+    assert closed.refused("why").policies == closed.policies == ("forbid-area",)
+    residual = dataclasses.replace(OPEN, residual=1, area_known=False)
+    assert policies.decide("p", "v", residual).policies == closed.policies
 
 
 @pytest.mark.parametrize("feed", sorted(set(FEEDS) - {"council-asb", "police-crime"}))
 def test_no_permit_no_record(policies: Policies, feed: str) -> None:
     ruling = policies.decide("p", "v", dataclasses.replace(OPEN, feed=feed))
     assert ruling.effect == "deny"
-    assert ruling.policies == ()
+    assert ruling.policies == (DEFAULT,)
 
 
 @settings(max_examples=150, deadline=None)
@@ -246,12 +255,16 @@ def test_every_fault_of_every_file_is_listed(folder: Path) -> None:
         '@id("loose") @basis("b") @summary("s") permit (principal, action, resource)'
         " when { context.residual == 0 || context.agreement_in_force };"
     )
+    (folder / "taken.cedar").write_text(
+        f'@id("{DEFAULT}") @basis("b") @summary("s") forbid (principal, action, resource);'
+    )
     (folder / "hidden.cedar").write_text(
         '@id("hidden") @basis("b") @summary("s") @sealed permit (principal, action, resource);'
     )
     faults = "\n".join(faults_of(folder))
     for part in (
         "permit `hidden` is `@sealed`",
+        "`taken.cedar`: `deny-by-default` names the refusal",
         "`broken.cedar`",
         "victim_suport",
         "has no `@id`",

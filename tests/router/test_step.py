@@ -2,20 +2,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import cedarpy
 import msgspec
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.kernel import ledger
 from services.kernel.attestation import HEADER, sign
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import canonical
 from services.kernel.paths import ROOT
-from services.kernel.record import Inbound
+from services.kernel.record import Inbound, Outcome
+from services.kernel.sealing import BLOCK
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import OutcomeKind, Reason
+from services.router.policy import Facts, Policies
 from services.router.step import load_rules
+from services.router.view import View
 from tests.router.helpers import (
     NOW,
     PERSON,
@@ -155,6 +161,40 @@ def test_a_residual_withholds_for_every_partner() -> None:
 def test_the_open_part_does_not_say_that_a_residual_was_found() -> None:
     open_part = msgspec.structs.replace(route(police_crime(LEAK)), detail=b"", reason=None)
     assert "residual" not in repr(msgspec.structs.replace(open_part, versions=()))
+
+
+def open_entry(outcome: Outcome) -> dict[str, Any]:
+    """The ledger entry of an outcome, but for its ciphertext."""
+    made = ledger.entry(inbound(police_crime(), None), outcome, service="router", slot=0, previous=2, now=NOW)
+    entry: dict[str, Any] = orjson.loads(made.value or b"")
+    assert len(entry.pop("sealed")) > BLOCK
+    return entry
+
+
+def test_the_open_entry_of_a_residual_is_that_of_any_other_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view that fits nobody, an error of Cedar, no permit at all: the same bytes, and each names something."""
+    residual = open_entry(route(police_crime(LEAK)))
+    assert {name for decision in residual["decisions"] for name in decision["policies"]} == {
+        "deny-by-default", "forbid-immigration-access", "forbid-immigration-enforcement",
+    }  # fmt: skip
+    assert all(decision["policies"] and decision["basis"] for decision in residual["decisions"])
+
+    monkeypatch.setattr(View, "valid", lambda *_: False)
+    unfit = route(police_crime())
+    assert (unfit.reason, open_entry(unfit)) == (Reason.VIEW_INVALID, residual)
+    monkeypatch.undo()
+
+    real = Policies._ask
+    error = cedarpy.AuthzResult({"decision": "Deny", "diagnostics": {"reason": [], "errors": ["an error"]}})
+
+    def ask(policies: Policies, partner: str, view: str, facts: Facts) -> cedarpy.AuthzResult:
+        answer = real(policies, partner, view, facts)
+        return error if answer.decision is cedarpy.Decision.Allow else answer
+
+    monkeypatch.setattr(Policies, "_ask", ask)
+    fresh = make_step(load_rules(schemas_dir=ROOT / "schemas", policies_dir=ROOT / "policies"))
+    failed = route(police_crime(), step=fresh)
+    assert (failed.reason, open_entry(failed)) == (Reason.POLICY_ERROR, residual)
 
 
 def test_what_was_found_is_sealed_and_without_words() -> None:
