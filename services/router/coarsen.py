@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Callable
 from datetime import date
 
+from services.router.residual_contact import contact_words
+
 #: A table takes the redacted value and today's date, and returns what may leave.
 Table = Callable[[object, date], str | None]
 
@@ -22,7 +24,7 @@ _MAIL = frozenset(
         "virginmedia.com", "ntlworld.com", "proton.me", "protonmail.com", "aol.com", "example.com", "example.org",
     )
 )  # fmt: skip
-_EMAIL = re.compile(r"^[A-Za-z0-9._%+-]+@([A-Za-z0-9.-]+)$")
+_EMAIL = re.compile(r"([A-Za-z0-9._%+-]{1,64})@([A-Za-z0-9.-]+)\Z")
 
 
 def age_band(value: object, today: date) -> str | None:
@@ -62,9 +64,11 @@ def uk_phone(value: object, _today: date) -> str | None:
 
 
 def email_known(value: object, _today: date) -> str | None:
-    """An e-mail address of a domain that many people in Britain use."""
+    """An e-mail address of a domain that many people in Britain use, unless its words give away."""
     found = _EMAIL.match(value.strip()) if isinstance(value, str) and value.isascii() else None
-    return value.strip() if found and isinstance(value, str) and found.group(1).lower() in _MAIL else None
+    if found is None or found.group(2).lower() not in _MAIL or contact_words().gives_away(found.group(1)):
+        return None
+    return found.group()
 
 
 def _day(value: str) -> date | None:

@@ -7,6 +7,7 @@ only where its own small check agrees. The result is a count; what was found whe
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -57,7 +58,9 @@ class Find(NamedTuple):
     why: str
 
 
-class _Term(NamedTuple):
+class Term(NamedTuple):
+    """One line of the word list."""
+
     text: str
     kind: str
     mode: str
@@ -67,8 +70,8 @@ class _Term(NamedTuple):
 class Lexicon:
     """The compiled word list."""
 
-    def __init__(self, terms: Sequence[_Term], *, digest: str) -> None:
-        self._terms = terms
+    def __init__(self, terms: Sequence[Term], *, digest: str) -> None:
+        self.terms = terms
         self._automaton = AhoCorasick([term.text for term in terms], matchkind=MatchKind.Standard)
         self._exact = {term.text: term for term in terms}
         self.digest = digest
@@ -78,7 +81,7 @@ class Lexicon:
         text = folded.text
         found: list[Hit] = []
         for index, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
-            term = self._terms[index]
+            term = self.terms[index]
             if start and text[start - 1].isalnum():
                 continue
             if not term.prefix and end < len(text) and text[end].isalnum():
@@ -95,8 +98,8 @@ class Lexicon:
                 found.append(Hit(*folded.span(start, end), "spaced", True))
         return found
 
-    def _of(self, word: str) -> Iterable[_Term]:
-        return (self._terms[index] for index, start, _ in self._automaton.find_matches_as_indexes(word) if start == 0)
+    def _of(self, word: str) -> Iterable[Term]:
+        return (self.terms[index] for index, start, _ in self._automaton.find_matches_as_indexes(word) if start == 0)
 
 
 class Vouchers:
@@ -157,7 +160,7 @@ class Residual:
 
 def gives_away(words: str) -> bool:
     """Whether fixed words of a schema (a property name, a code) are in the list. For the start only."""
-    return bool(_static().hits(fold(words)))
+    return bool(static_lexicon().hits(fold(words)))
 
 
 def load_residual(path: Path = _LEXICON) -> Residual:
@@ -192,7 +195,7 @@ def _load(path: Path) -> Lexicon:
         raise ConfigError(f"lexicon `{path.name}`", [str(error)]) from error
     rows = list(csv.reader(lines, delimiter="\t"))
     faults = [] if rows and rows[0] == _COLUMNS else [f"the columns are not `{' '.join(_COLUMNS)}`"]
-    terms: list[_Term] = []
+    terms: list[Term] = []
     seen: set[str] = set()
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(_COLUMNS) or row[2] not in _MODES or not row[0].rstrip("*") or row[0] in seen:
@@ -202,16 +205,17 @@ def _load(path: Path) -> Lexicon:
         term = row[0].rstrip("*")
         if fold(term).text != term:
             faults.append(f"row {number}: `{term}` is not in folded form")
-        terms.append(_Term(term, row[1], row[2], row[0].endswith("*")))
+        terms.append(Term(term, row[1], row[2], row[0].endswith("*")))
     if faults:
         raise ConfigError(f"lexicon `{path.name}`", faults)
     return Lexicon(terms, digest=hashlib.sha256(data).hexdigest()[:16])
 
 
-_cache: list[Lexicon] = []
+@functools.cache
+def static_lexicon() -> Lexicon:
+    """The word list itself, read once.
 
-
-def _static() -> Lexicon:
-    if not _cache:
-        _cache.append(_load(_LEXICON))
-    return _cache[0]
+    Raises:
+        ConfigError: listing every line that is wrong.
+    """
+    return _load(_LEXICON)

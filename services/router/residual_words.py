@@ -37,6 +37,7 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     place_parts: frozenset[str]
     polishes: frozenset[str]
     rooms: frozenset[str]
+    run_names: frozenset[str]
     streets: frozenset[str]
     subjects: frozenset[str]
     taught: frozenset[str]

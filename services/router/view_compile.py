@@ -182,7 +182,7 @@ class _Compiler:
         if how == "pseudonym":
             return lambda run: _Id(found) if type(found := get(run.scopes[depth].item)) is str and found else None
         if how == "coarsen" and what != "text":
-            return self._table(what, at, tag, depth, get, suffix)
+            return self._table(what, at, depth, get)
         if (tag is Tag.FREE_TEXT) != (what == "text"):
             self._fault(at, "FREE_TEXT and `coarsen:text` belong together")
         return self._copy(schema, at, tag, depth, get, suffix)
@@ -213,21 +213,13 @@ class _Compiler:
 
         return emit
 
-    def _table(self, what: str, at: str, tag: Tag, depth: int, get: Callable[[Any], Any], suffix: str) -> Emit:
+    def _table(self, what: str, at: str, depth: int, get: Callable[[Any], Any]) -> Emit:
+        """A value out of a closed table: nothing of it is left for the residual scan to find."""
         table = TABLES.get(what)
         if table is None:
             self._fault(at, f"`coarsen:{what}` is not a table")
             return lambda _run: None
-        chosen, words = table, what == "email_known"
-
-        def emit(run: Run) -> Any:
-            scope = run.scopes[depth]
-            value = chosen(get(scope.item), run.today)
-            if words and value is not None:
-                run.leaves.append(Leaf(scope.pointer + suffix, value, tag))
-            return value
-
-        return emit
+        return lambda run: table(get(run.scopes[depth].item), run.today)
 
     def _role_leaf(self, schema: dict[str, Any], scopes: tuple[str, ...]) -> Emit:
         depth = len(scopes) - 1

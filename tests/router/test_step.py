@@ -15,7 +15,7 @@ from services.kernel.attestation import HEADER, sign
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import canonical
 from services.kernel.paths import ROOT
-from services.kernel.record import Inbound, Outcome
+from services.kernel.record import Inbound, Message, Outcome
 from services.kernel.sealing import BLOCK
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import OutcomeKind, Reason
@@ -208,6 +208,19 @@ def test_what_was_found_is_sealed_and_without_words() -> None:
 def test_text_in_no_view_holds_nothing_back() -> None:
     value = police_crime() | {"notInAnyView": LEAK}
     assert route(value).kind is OutcomeKind.FORWARDED
+
+
+@pytest.mark.parametrize("local", ["afghan1", "polish_girl", "leilasyria", "london.asylumseeker1"])
+def test_an_address_that_gives_away_is_dropped_and_not_its_record(local: str) -> None:
+    def seen(email: str | None) -> list[Message]:
+        value = police_crime()
+        value["persons"][0] |= {"mobile": "07700 900123", "email": email}
+        vouchers = (("/persons/0/email", 0, 6, "phrase"),) if email else ()
+        return list(route(value, vouchers=vouchers).messages)
+
+    assert b"07700900123" in (seen(None)[0].value or b"")
+    assert b"jo@gmail.com" in (seen("jo@gmail.com")[0].value or b"")
+    assert seen(f"{local}@gmail.com") == seen(None)
 
 
 def test_vouchers_of_the_redactor_count_where_they_hold() -> None:

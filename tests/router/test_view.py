@@ -263,6 +263,18 @@ def test_a_missing_file_and_text_without_a_need_stop_the_start(tmp_path: Path) -
 
 # -- tables -----------------------------------------------------------------------------------------------
 
+GIVES_AWAY = (
+    "afghan1", "polish_girl", "PolishGirl", "polishgirl88", "leilasyria", "leila.syria", "SYRIA2020", "leilairaq",
+    "london.asylumseeker1", "asylumseekerleeds", "nrpf.help", "p.o.l.i.s.h", "somali-lad", "kenyangirl",
+    "jordan.girl", "jordangirl", "ali.jordan", "saudiarabia7", "new.zealand", "british.lad", "urdu.speaker",
+    "c2hlIGlzIGFuIG92ZXJzdGF5ZXI", "100%25afghan",
+)  # fmt: skip
+PLAIN = (
+    "jo.ann", "jordan.smith", "jordan88", "jordanlee", "paris.h", "kiran.patel", "kiranpatel", "francesca1", "frances",
+    "miranda.h", "paul.england", "romanov", "m.ali", "chad.ward", "damian.pole", "brittanyj", "nigel_b", "amalia",
+    "jo15han", "ken.yates", "dog.walker", "1985", "_",
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("table", "value", "result"),
@@ -296,6 +308,8 @@ def test_a_missing_file_and_text_without_a_need_stop_the_start(tmp_path: Path) -
         (coarsen.email_known, "jo@poczta.example.pl", None),
         (coarsen.email_known, "jo@gmail.com.evil", None),
         (coarsen.email_known, TOKEN, None),
+        *[(coarsen.email_known, f"{local}@gmail.com", None) for local in GIVES_AWAY],
+        *[(coarsen.email_known, f"{local}@gmail.com", f"{local}@gmail.com") for local in PLAIN],
     ],
 )
 def test_tables(table: coarsen.Table, value: object, result: str | None) -> None:

@@ -136,6 +136,32 @@ def test_address_and_contact(engine: TextEngine) -> None:
     assert TOKEN in engine.redact("ask for the Polish interpreter", Kind.CONTACT).text
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "afghan1@gmail.com", "polish_girl@gmail.com", "PolishGirl@gmail.com", "leilasyria@gmail.com",
+        "SYRIA2020@gmail.com", "leilairaq@gmail.com", "london.asylumseeker1@gmail.com", "asylumseekerleeds@gmail.com",
+        "nrpf.help@gmail.com",
+        "jordangirl@gmail.com", "jordan.girl@gmail.com", "ali.jordan@gmail.com", "saudiarabia7@gmail.com",
+        "british.lad@gmail.com", "p0lish_lad@gmail.com", "jo@polishshop.co.uk", "jo@afghan-help.example.org",
+    ],
+)  # fmt: skip
+def test_an_address_whose_words_disclose_is_masked_whole(engine: TextEngine, address: str) -> None:
+    assert engine.redact(address, Kind.CONTACT).text == TOKEN
+    assert engine.redact(f"07700 900123 / {address}", Kind.CONTACT).text == f"07700 900123 / {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "jo.ann", "jordan.smith", "jordan88", "jordanlee", "paris.h", "kiranpatel", "francesca1", "miranda.h",
+        "paul.england", "romanov", "m.ali", "chad.ward", "scott.finn", "damian.pole", "brittanyj", "amalia", "jo15han",
+    ],
+)  # fmt: skip
+def test_an_address_that_is_a_name_stays(engine: TextEngine, local: str) -> None:
+    assert engine.redact(f"{local}@outlook.com", Kind.CONTACT).text == f"{local}@outlook.com"
+
+
 def test_an_unprotected_text_keeps_nationality_only(engine: TextEngine) -> None:
     done = engine.redact("The man is Chilean and an overstayer.", protected=False)
     assert "Chilean" in done.text

@@ -122,3 +122,26 @@ def test_partners_cannot_tell_twins_apart(sample: Sample, steps: Steps) -> None:
         assert british == other
         seen += len(british)
     assert seen > 0 or sample.value.get("report", {}).get("anonymous")
+
+
+#: (field, what the twin born in Britain wrote there, what the other did): partners see neither.
+WRITTEN = [
+    ("email", "british.lad1@gmail.com", "afghan1@gmail.com"),
+    ("email", "english_girl@gmail.com", "polish_girl@gmail.com"),
+    ("email", "leilabritish@gmail.com", "leilasyria@gmail.com"),
+    ("email", "london.brit1@gmail.com", "london.asylumseeker1@gmail.com"),
+]
+
+
+@pytest.mark.parametrize(("field", "british", "other"), WRITTEN)
+def test_what_a_field_of_a_person_gives_away_looks_absent(steps: Steps, field: str, british: str, other: str) -> None:
+    sample = next(sample for sample in SAMPLES if sample.topic.endswith(".police-crime") and is_protected(sample))
+
+    def seen(text: str | None) -> list[Message]:
+        value = copy.deepcopy(sample.value)
+        value["persons"][0][field] = text
+        return partners_see(sample.message(value), steps)
+
+    absent = seen(None)
+    assert any(message.topic == "partner.victim-support-gm" for message in absent)
+    assert seen(british) == seen(other) == absent

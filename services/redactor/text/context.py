@@ -40,6 +40,7 @@ class Groups:
     lower_ambiguous: frozenset[str]
     name_like: frozenset[str]
     polish_objects: frozenset[str]
+    handles: frozenset[str]
 
     @classmethod
     def read(cls, folder: Path = FOLDER) -> Groups:

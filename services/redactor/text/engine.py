@@ -15,6 +15,7 @@ from services.kernel.vocabulary import EntityClass
 from services.redactor.text import encoded, readable, risk
 from services.redactor.text import rules as rule_files
 from services.redactor.text import words as lexicon
+from services.redactor.text.addresses import Addresses
 from services.redactor.text.context import Groups, Scan
 from services.redactor.text.masking import Cover, Masker
 from services.redactor.text.model import Kept, Kind, Mask, Redaction, Span, Voucher
@@ -67,6 +68,7 @@ class TextEngine:
             registry=registry, nlp_engine=Linguistics(), supported_languages=["en"],
             context_aware_enhancer=NoEnhancer(), log_decision_process=False,
         )  # fmt: skip
+        self._addresses = Addresses(finder, groups)
         self._masker = Masker()
 
     @classmethod
@@ -142,6 +144,7 @@ class TextEngine:
         for offset, piece in _pieces(text):
             self._scan_piece(piece, kind, offset, spans, kept)
         spans += _flags(text)
+        spans += self._addresses.find(text) if kind is Kind.CONTACT else ()
         spans.sort(key=lambda span: (span.start, span.end))
         cover = Cover(spans)
         return spans, [item for item in kept if not cover.touches(item.start, item.end)]
