@@ -71,7 +71,7 @@ def attribute(value: dict[str, object], plan: Plan, now: int) -> Attribution:
     """Read persons, roles, markers, area and id of a valid record.
 
     1. Collect what each leaf says of its record and of the nearest person object that encloses it.
-    2. Add the roles that references give; a person who is only referred to counts as well.
+    2. Add the roles that references give; a person who is only referred to counts as well, without a role as unknown.
     3. Objects with the same id are one person: roles add up, and every object must be charged and adult.
 
     Args:
@@ -81,7 +81,7 @@ def attribute(value: dict[str, object], plan: Plan, now: int) -> Attribution:
     given: dict[str, set[Role]] = {}
     for id_, role in found.given:  # 2
         given.setdefault(id_, set()).add(role)
-    for id_ in given.keys() - {draft.id for draft in found.drafts}:
+    for id_ in (given.keys() | found.referred) - {draft.id for draft in found.drafts}:
         found.drafts.append(_Draft("", id=id_))
     today = datetime.fromtimestamp(now / 1000, UTC).date()
     by_id: dict[str | int, list[_Draft]] = {}  # 3
@@ -111,6 +111,7 @@ class _Draft:
 class _Found:
     drafts: list[_Draft] = field(default_factory=list)
     given: list[tuple[str, Role]] = field(default_factory=list)
+    referred: set[str] = field(default_factory=set)
     markers: set[Marker] = field(default_factory=set)
     areas: set[str] = field(default_factory=set)
     record_id: str | None = None
@@ -149,6 +150,9 @@ def _hear(value: object, leaf: Leaf, owner: _Draft | None, found: _Found) -> Non
     elif leaf.gives is not None:
         if str(value).strip():
             found.given.append((str(value).strip(), leaf.gives))
+    elif leaf.names_person:
+        if str(value).strip():
+            found.referred.add(str(value).strip())
     elif owner is not None:
         if leaf.tag is Tag.ROLE:
             owner.roles.add(leaf.roles.get(str(value), Role.UNKNOWN))

@@ -126,6 +126,30 @@ def test_a_person_who_is_only_referred_to_counts() -> None:
     assert found.protected
 
 
+@pytest.mark.parametrize(
+    ("feed", "parts"),
+    [
+        ("police-crime", {"statements": [{"personId": "W9", "text": "I saw the whole of it."}]}),
+        ("partnership-intel", {"linkedPeople": [["p1", "W9"]]}),
+        ("council-asb", {"diaries": [{"writtenBy": "W9"}]}),
+    ],
+)
+def test_a_person_known_by_a_reference_alone_is_unknown_and_so_protected(feed: str, parts: dict[str, Any]) -> None:
+    plan = feeds().named(feed)
+    found = attribute(parts, plan, NOW)
+    assert ("", "W9", frozenset({Role.UNKNOWN})) in [(p.pointer, p.id, p.roles) for p in found.persons]
+    assert found.protected
+
+
+def test_a_reference_to_somebody_in_the_record_or_to_a_thing_adds_nobody() -> None:
+    value = with_persons(ADULT) | {"statements": [{"personId": " p1 "}, {"personId": None}, {"personId": ""}]}
+    value["record"]["relatedRecords"] = ["CR-2"]
+    assert [person.pointer for person in who(value).persons] == ["/persons/0"]
+    assert who(value).protected is False
+    value["statements"].append({"personId": "W9"})
+    assert who(value).protected is True
+
+
 def test_an_included_object_that_is_no_person_is_none() -> None:
     found = who(report([{"type": "address", "id": "a1"}, {"type": "person", "id": "p1"}]), "online-report")
     assert [(person.pointer, person.id) for person in found.persons] == [("/included/1", "p1")]

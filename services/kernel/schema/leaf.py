@@ -10,7 +10,7 @@ from typing import TypeVar
 from services.kernel.schema.closed import is_closed
 from services.kernel.schema.plan import Leaf, Schema
 from services.kernel.schema.tags import Action, TagRule
-from services.kernel.schema.words import BOROUGHS, THREATS, Marker, PersonMark, RecordMark, RiskMark
+from services.kernel.schema.words import BOROUGHS, THREATS, Marker, PersonMark, RecordMark, ReferenceMark, RiskMark
 from services.kernel.vocabulary import Role, Tag
 
 #: Keywords that limit a scalar; they go over into the redacted schema of a kept leaf.
@@ -18,7 +18,7 @@ CONSTRAINTS = (
     "type", "enum", "const", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
     "multipleOf", "minLength", "maxLength",
 )  # fmt: skip
-LEAF_WORDS = frozenset({"x-record", "x-person", "x-roles", "x-role", "x-risk"})
+LEAF_WORDS = frozenset({"x-record", "x-person", "x-roles", "x-role", "x-risk", "x-refers"})
 SCALARS = frozenset({"string", "number", "integer", "boolean"})
 
 _KEPT_OPEN = frozenset({Tag.NATIONALITY, Tag.COUNTRY_OF_ORIGIN, Tag.ETHNICITY})
@@ -62,6 +62,7 @@ def read_leaf(schema: Schema, pattern: str, types: frozenset[str], rule: TagRule
         person=_word(schema, "x-person", PersonMark, fault),
         record=_word(schema, "x-record", RecordMark, fault),
         risk=_word(schema, "x-risk", RiskMark, fault),
+        refers=_word(schema, "x-refers", ReferenceMark, fault),
         gives=_word(schema, "x-role", Role, fault),
         roles=_roles(schema, tag, fault),
         constraints=({key: schema[key] for key in CONSTRAINTS if key in schema},),
@@ -75,8 +76,8 @@ def read_leaf(schema: Schema, pattern: str, types: frozenset[str], rule: TagRule
 
 def united(one: Leaf, other: Leaf, fault: Fault) -> Leaf:
     """One leaf out of two branches of `anyOf`, `oneOf` or `allOf` that describe the same place."""
-    if (one.tag, one.person, one.record, one.gives, one.risk) != (
-        other.tag, other.person, other.record, other.gives, other.risk,
+    if (one.tag, one.person, one.record, one.gives, one.risk, one.refers) != (
+        other.tag, other.person, other.record, other.gives, other.risk, other.refers,
     ):  # fmt: skip
         fault(f"branches disagree: `{one.tag}` and `{other.tag}`, or their `x-*` words")
     if any(one.roles.get(value, role) is not role for value, role in other.roles.items()):
@@ -128,6 +129,8 @@ def _check_marks(leaf: Leaf, schema: Schema, fault: Fault) -> None:
             fault(f"`{typed}` needs type {sorted(_TYPES_OF[typed])}")
     if (leaf.gives is not None) != (leaf.tag is Tag.RELATIONSHIP):
         fault("`x-role` belongs to tag `RELATIONSHIP`, which needs it; without a role it is a `REFERENCE`")
+    if leaf.refers is not None and leaf.tag is not Tag.REFERENCE:
+        fault("`x-refers` belongs to tag `REFERENCE`")
     if leaf.risk is not None and leaf.tag is not Tag.CODE:
         fault("`x-risk` belongs to tag `CODE`")
     for applies, name, allowed in (

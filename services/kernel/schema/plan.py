@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from services.kernel.errors import ConfigError
 from services.kernel.schema.tags import Action, TextKind
-from services.kernel.schema.words import PersonMark, RecordMark, RiskMark
+from services.kernel.schema.words import PersonMark, RecordMark, ReferenceMark, RiskMark
 from services.kernel.vocabulary import Role, Tag
 
 Schema = Mapping[str, Any]
@@ -29,11 +29,17 @@ class Leaf:
     roles: Mapping[str, Role] = field(default_factory=dict)
     gives: Role | None = None
     risk: RiskMark | None = None
+    refers: ReferenceMark | None = None
     constraints: tuple[Schema, ...] = ()
 
     def action(self, protected: bool) -> Action:
         """What happens to it in a record that is protected, or not."""
         return self.protected if protected else self.unprotected
+
+    @property
+    def names_person(self) -> bool:
+        """Whether the id of a person stands here, who has no role by it."""
+        return self.tag is Tag.REFERENCE and self.refers is None
 
     @property
     def speaks(self) -> bool:
@@ -42,6 +48,7 @@ class Leaf:
             self.person is not None
             or self.record is not None
             or self.gives is not None
+            or self.names_person
             or self.tag in (Tag.ROLE, Tag.AREA)
         )
 

@@ -66,6 +66,12 @@ class RecordMark(StrEnum):
     MARKER = "marker"
 
 
+class ReferenceMark(StrEnum):
+    """What a reference points at (`x-refers`); without the word, at a person."""
+
+    THING = "thing"
+
+
 class RiskMark(StrEnum):
     """Where risk that was lifted from text goes (`x-risk`)."""
 
