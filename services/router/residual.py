@@ -18,6 +18,7 @@ from ahocorasick_rs import AhoCorasick, MatchKind
 from services.kernel.errors import ConfigError
 from services.kernel.vocabulary import Tag
 from services.router import residual_patterns as patterns
+from services.router.residual_names import has_code
 from services.router.residual_text import Folded, encoded_parts, fold, spaced_words
 from services.router.residual_vouchers import Confirmer
 from services.router.residual_words import load_words
@@ -120,6 +121,7 @@ class Residual:
 
     def __init__(self, lexicon: Lexicon, confirmer: Confirmer) -> None:
         self._lexicon = lexicon
+        self._words = confirmer.words
         self._confirm = confirmer.confirm
         self.digest = hashlib.sha256(f"{lexicon.digest}/{confirmer.digest}".encode()).hexdigest()[:16]
 
@@ -151,6 +153,8 @@ class Residual:
         hits = self._lexicon.hits(fold(text))
         if leaf.tag not in _OF_WORDS:
             hits = [hit for hit in hits if not hit.what.startswith("reference")]
+        if leaf.tag is Tag.NAME and has_code(text, self._words):
+            hits.append(Hit(0, len(text), "code", True))
         if depth:
             for start, end, inner in encoded_parts(text):
                 if self._hits(Leaf(leaf.pointer, inner, leaf.tag), depth - 1):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from services.kernel.mask import VoucherReason
 from services.kernel.vocabulary import Tag
+from services.router.residual_names import set_apart
 from services.router.residual_words import Words
 
 #: A voucher for more than a name and a word beside it is no voucher for a look-alike.
@@ -52,7 +53,7 @@ class Confirmer:
     """Checks vouchers against the router's own word lists."""
 
     def __init__(self, words: Words) -> None:
-        self._words = words
+        self.words = words
         self.digest = words.digest
 
     def confirm(self, text: str, start: int, end: int, reason: str, tag: Tag) -> bool:
@@ -60,12 +61,12 @@ class Confirmer:
         if not (0 <= start < end <= len(text)) or end - start > _LONGEST or not _whole_words(text, start, end):
             return False
         if reason == VoucherReason.NAME_FIELD:
-            return tag is Tag.NAME
+            return tag is Tag.NAME and not set_apart(text, start, end)
         check = _CHECKS.get(reason)
         if check is None:
             return False
         place = _Place(text, start, end)
-        return check(place, self._words) or _fixed(place, self._words)
+        return check(place, self.words) or _fixed(place, self.words)
 
 
 def _whole_words(text: str, start: int, end: int) -> bool:

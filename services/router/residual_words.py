@@ -19,6 +19,8 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     born: frozenset[str]
     brands: frozenset[str]
     cards: frozenset[str]
+    code_names: frozenset[str]
+    codes: frozenset[str]
     common: frozenset[str]
     copulas: frozenset[str]
     from_words: frozenset[str]

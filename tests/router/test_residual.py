@@ -64,6 +64,45 @@ def test_a_name_field_explains_only_a_name(text: str) -> None:
     assert scan(text, (text, "name_field"), tag=Tag.FREE_TEXT)
 
 
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("Paul Ireland", "Ireland"),
+        ("Ireland, Paul", "Ireland"),
+        ("Smith-French", "French"),
+        ("Jordan-Lee", "Jordan"),
+        ("J. French", "French"),
+        ("O'Brien Holland", "Holland"),
+    ],
+)
+def test_a_name_field_explains_a_name_among_names(text: str, word: str) -> None:
+    assert scan(text, (word, "name_field"), tag=Tag.NAME) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ali - Syria", "Ali -Syria", "Ali- Syria", "Ali, Syria", "Ali/Syria", "Ali (Syria", "Ali: Syria", "Ali_Syria",
+        "Ali \u2014 Syria", "Syria / Ali", "Syria - Ali", "(Syria) Ali", "Syria: Ali", "Ali Syria, born there",
+        "Ali \u201cSyria\u201d", "Syria PK",
+    ],
+)  # fmt: skip
+def test_a_name_field_explains_nothing_behind_a_mark(text: str) -> None:
+    assert scan(text, ("Syria", "name_field"), tag=Tag.NAME)
+
+
+@pytest.mark.parametrize(
+    "text", ["Ali PAK", "Ali PK", "PAK Ali", "ALI PAK", "Ali (PK)", "PK / Ali", "Ali GB", "Ali \uff30\uff2b"]
+)
+def test_a_code_of_a_country_beside_a_name_is_found(text: str) -> None:
+    assert [find.why for find in scan(text, tag=Tag.NAME)] == ["never:code"]
+
+
+@pytest.mark.parametrize("text", ["NG", "PAK", "Pak Sung", "AMY MA", "PJ Harvey", "DE SOUZA", "Ali Pk", "Peter", ""])
+def test_a_name_that_looks_like_a_code_is_none(text: str) -> None:
+    assert scan(text, tag=Tag.NAME) == []
+
+
 @pytest.mark.parametrize("reason", sorted(VoucherReason))
 @pytest.mark.parametrize(
     ("text", "words"),

@@ -19,6 +19,7 @@ from services.kernel.vocabulary import EntityClass, OutcomeKind, Reason
 from services.redactor.step import RedactorStep, Secrets
 from services.redactor.text.engine import TextEngine
 from services.redactor.text.model import Kind, Redaction, Voucher
+from services.router.residual_words import load_words
 from tests.router.helpers import IDENTITY, NOW, SIGNER, batch, make_step
 
 #: Classes of which the router's own list must know the plain words, whatever the grammar around them.
@@ -112,3 +113,9 @@ def test_a_redactor_that_masks_nothing_is_caught(route: Any, reason: VoucherReas
         caught += outcome.kind is OutcomeKind.WITHHELD and outcome.reason is Reason.RESIDUAL
     assert leaks >= 5
     assert caught >= leaks * 0.9
+
+
+def test_no_code_beside_a_name_holds_a_record_back_because_the_redactor_does_not_know_it() -> None:
+    for code in sorted(load_words().codes):
+        for name in (f"Ali {code.upper()}", f"Ali ({code.upper()})"):
+            assert "[removed]" in engine().redact(name, Kind.NAME).text, name

@@ -11,6 +11,13 @@ from services.kernel.mask import TOKEN
 from services.redactor.text import risk, rules, words
 from services.redactor.text.engine import Kind, TextEngine
 
+#: Surnames and given names that are demonyms, places or codes too.
+NAMES = (
+    "England", "Welsh", "FRENCH", "Jordan", "India", "Paris", "Ireland", "Holland", "Paul England", "Sarah Welsh",
+    "AYA FRENCH", "Smith-French", "Jordan-Lee", "Anne-Marie French", "Ireland, Paul", "J.P. England",
+    "India Paris Holland", "NG", "PAK", "Li", "AMY MA", "Pak Sung", "PJ Harvey", "DE SOUZA", "VAN DE BERG",
+    "de la Paris",
+)  # fmt: skip
 PIECES = [
     "she",
     "is",
@@ -210,3 +217,35 @@ def test_a_faulty_lexicon_lists_all_faults(tmp_path: object) -> None:
     with pytest.raises(ConfigError) as caught:
         words.read(tmp_path)  # type: ignore[arg-type]
     assert len(caught.value.faults) == len(words.FILES)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Ali PAK", "Ali [removed]"),
+        ("Ali PK", "Ali [removed]"),
+        ("PAK Ali", "[removed] Ali"),
+        ("ALI PAK", "ALI [removed]"),
+        ("Ali(PAK)", "Ali([removed])"),
+        ("Ali - pak/PK", "Ali - pak/[removed]"),
+        ("Ali GBR", "Ali [removed]"),
+        ("Li (CN)", "Li ([removed])"),
+        ("\uff21li \uff30\uff21\uff2b", "\uff21li [removed]"),
+        ("Ali - Syria", "Ali - [removed]"),
+        ("Ali -Syria", "Ali -[removed]"),
+        ("Ali, Syria", "Ali, [removed]"),
+        ("Ali/Syria", "Ali/[removed]"),
+        ("Ali: Jordan", "Ali: [removed]"),
+        ("Ali \u2014 Jordan", "Ali \u2014 [removed]"),
+        ("Ali [Jordan]", "Ali [[removed]]"),
+        ("Paul - England", "Paul - [removed]"),
+    ],
+)
+def test_what_stands_beside_a_name_is_masked(engine: TextEngine, text: str, left: str) -> None:
+    assert engine.redact(text, Kind.NAME).text == left
+    assert engine.redact(left, Kind.NAME).text == left
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_names_that_look_like_origins_stay_in_a_name_field(engine: TextEngine, text: str) -> None:
+    assert engine.redact(text, Kind.NAME).text == text

@@ -130,6 +130,10 @@ WRITTEN = [
     ("email", "english_girl@gmail.com", "polish_girl@gmail.com"),
     ("email", "leilabritish@gmail.com", "leilasyria@gmail.com"),
     ("email", "london.brit1@gmail.com", "london.asylumseeker1@gmail.com"),
+    ("surname", "Ali GBR", "Ali PAK"),
+    ("surname", "Ali GB", "Ali PK"),
+    ("surname", "Ali - England", "Ali - Syria"),
+    ("givenNames", "Amina (UK)", "Amina (SO)"),
 ]
 
 

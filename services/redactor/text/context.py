@@ -41,6 +41,8 @@ class Groups:
     name_like: frozenset[str]
     polish_objects: frozenset[str]
     handles: frozenset[str]
+    name_codes: frozenset[str]
+    code_names: frozenset[str]
 
     @classmethod
     def read(cls, folder: Path = FOLDER) -> Groups:

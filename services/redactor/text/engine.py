@@ -12,7 +12,7 @@ from presidio_analyzer import AnalyzerEngine
 from services.kernel.errors import ConfigError
 from services.kernel.mask import TOKEN
 from services.kernel.vocabulary import EntityClass
-from services.redactor.text import encoded, readable, risk
+from services.redactor.text import encoded, names, readable, risk
 from services.redactor.text import rules as rule_files
 from services.redactor.text import words as lexicon
 from services.redactor.text.addresses import Addresses
@@ -68,6 +68,7 @@ class TextEngine:
             registry=registry, nlp_engine=Linguistics(), supported_languages=["en"],
             context_aware_enhancer=NoEnhancer(), log_decision_process=False,
         )  # fmt: skip
+        self._codes = groups.name_codes | {entry.word for entry in finder.entries if entry.kinds == {"code"}}
         self._addresses = Addresses(finder, groups)
         self._masker = Masker()
 
@@ -151,6 +152,10 @@ class TextEngine:
 
     def _scan_piece(self, text: str, kind: Kind, offset: int, spans: list[Span], kept: list[Kept]) -> None:
         scan = self._prepare(text, kind)
+        if kind is Kind.NAME:
+            for place in names.codes(scan.normal.text, self._codes, self._groups.code_names):
+                start, end = scan.normal.source(*place)
+                spans.append(Span(start + offset, end + offset, EntityClass.NATIONALITY, "name_code"))
         if not scan.words and not _NUMERIC.search(scan.normal.text):
             return  # no word of the lexicon and no trigger, digit or address: no recognizer can find anything
         artifacts = Artifacts(scan)

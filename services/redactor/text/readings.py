@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from services.kernel.mask import VoucherReason
 from services.kernel.vocabulary import EntityClass
-from services.redactor.text import shapes, terms
+from services.redactor.text import names, shapes, terms
 from services.redactor.text.context import Around, Groups, Scan
 from services.redactor.text.model import Kept, Kind, Span
 from services.redactor.text.words import Hit
@@ -160,11 +160,10 @@ class Reader:
 
     def _name_field(self, at: Around) -> Reading:
         """A word in a name field: cities and name-like words stay, descriptions do not."""
-        low, hit = at.scan.normal.low, at.hit
-        bracket = low[hit.start - 1 : hit.start] in ("(", "[") or low[hit.end : hit.end + 1] in (")", "]")
+        apart = names.set_apart(at.scan.normal.text, at.hit.start, at.hit.end)
         described = at.following in self.groups.people - {"sister", "brother", "father"}
         nameable = at.word in self.groups.given | self.groups.surnames or at.kinds <= {"city"}
-        if nameable and not bracket and not described:
+        if nameable and not apart and not described:
             return _kept(at, VoucherReason.NAME_FIELD)
         return _span(at, _class(at), "name_description")
 
