@@ -138,12 +138,13 @@ class _Compiler:
         suffix = source[len(scopes[depth]) :]
         where = self._where(schema.get("x-where"), at, (*scopes, f"{source}/*"))
         roles = self._roles(schema.get("x-roles"), at)
+        values = "x-how" in self._resolve(items, at)
 
         def emit(run: Run) -> list[Any]:
             scope = run.scopes[depth]
             held = get(scope.item)
             made: list[Any] = []
-            if type(held) is not list:
+            if type(held) is not list or (values and _masked(held)):
                 return made
             for index, element in enumerate(held):
                 pointer = f"{scope.pointer}{suffix}/{index}"
@@ -324,6 +325,11 @@ def _closed(depth: int, get: Callable[[Any], Any]) -> Emit:
         return None if value in ("", TOKEN) or type(value) is dict or type(value) is list else value
 
     return emit
+
+
+def _masked(values: list[Any]) -> bool:
+    """Whether something is hidden in a list of values. It goes whole then, so that its length does not tell."""
+    return any(type(value) is str and TOKEN in value for value in values)
 
 
 def _hidden(value: str) -> bool:

@@ -74,7 +74,7 @@ RECORD_VALUE: dict[str, Any] = {
         {
             "type": "person",
             "id": PERSON,
-            "names": ["Jo", TOKEN, "Ann"],
+            "names": ["Jo", "", "Ann"],
             "born": "2008-11-25",
             "phone": "+44 7700 900123",
         },
@@ -148,6 +148,25 @@ def test_every_property_is_present_with_one_constant(value: dict[str, Any]) -> N
     built = build(value)
     assert built.valid
     assert built.value == {"ref": PLACEHOLDER, "story": None, "on": None, "kind": None, "people": []}
+
+
+@pytest.mark.parametrize("names", [[TOKEN], ["Jo", TOKEN], [f"Jo {TOKEN}", "Ann"], ["Jo", "Mo", TOKEN], [], None])
+def test_a_list_with_a_masked_name_looks_like_an_absent_one(names: list[str] | None) -> None:
+    value = copy.deepcopy(RECORD_VALUE)
+    value["included"][1]["names"] = names
+    built = build(value)
+    assert built.value["people"][0]["names"] == []
+    assert [leaf.pointer for leaf in built.leaves] == ["/story"]
+
+
+@pytest.mark.parametrize("text", [f"Jo {TOKEN}", TOKEN, f"{TOKEN}, Jo", ""])
+@pytest.mark.parametrize("tag", ["NAME", "ADDRESS"])
+def test_a_coded_leaf_with_a_mask_becomes_null(text: str, tag: str) -> None:
+    schema = copy.deepcopy(SCHEMA)
+    schema["properties"]["story"] = leaf("copy", "/story", tag)
+    built = view(schema).build(RECORD_VALUE | {"story": text}, CLAIMS, today=TODAY)
+    assert built.value["story"] is None
+    assert "/story" not in [found.pointer for found in built.leaves]
 
 
 @pytest.mark.parametrize("text", [TOKEN, f"{TOKEN}.", f" {TOKEN} {TOKEN}", ""])

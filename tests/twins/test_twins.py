@@ -149,3 +149,21 @@ def test_what_a_field_of_a_person_gives_away_looks_absent(steps: Steps, field: s
     absent = seen(None)
     assert any(message.topic == "partner.victim-support-gm" for message in absent)
     assert seen(british) == seen(other) == absent
+
+
+@pytest.mark.parametrize("others", [[], ["Ann"], ["Ann", "Jo", "Mo"]])
+def test_a_masked_given_name_looks_absent_whatever_stands_beside_it(steps: Steps, others: list[str]) -> None:
+    sample = next(sample for sample in SAMPLES if sample.topic.endswith(".online-report") and is_protected(sample))
+
+    def seen(names: list[str] | None) -> list[Message]:
+        value = copy.deepcopy(sample.value)
+        person = next(item for item in value["included"] if item["type"] == "person")
+        person["attributes"]["givenName"] = names or []
+        return partners_see(sample.message(value), steps)
+
+    assert any(message.topic == "partner.victim-support-gm" for message in seen(["Ann"]))
+    assert seen(["Ann"]) != seen(None)
+    for place in range(len(others) + 1):
+        british = [*others[:place], "Amina (GB)", *others[place:]]
+        other = [*others[:place], "Amina (SO)", *others[place:]]
+        assert seen(british) == seen(other) == seen(None)
