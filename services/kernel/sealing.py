@@ -8,6 +8,8 @@ from services.kernel.errors import ConfigError, RefusedError
 
 #: Plaintexts are padded to a multiple of this, so that a sealed size tells nothing about masks.
 BLOCK = 2048
+#: What stands before the data: its length.
+FRAME = 4
 
 
 class Sealer:
@@ -22,7 +24,7 @@ class Sealer:
 
     def seal(self, data: bytes, *, pad: bool = True) -> bytes:
         """Return age bytes of `data`: a 4-byte length, the data, zeroes up to a multiple of BLOCK."""
-        framed = len(data).to_bytes(4, "big") + data
+        framed = len(data).to_bytes(FRAME, "big") + data
         if pad:
             framed += b"\0" * (-len(framed) % BLOCK)
         return bytes(pyrage.encrypt(framed, [self._recipient]))
@@ -38,5 +40,5 @@ def open_sealed(blob: bytes, identity: str) -> bytes:
         framed = pyrage.decrypt(blob, [pyrage.x25519.Identity.from_str(identity)])
     except (pyrage.DecryptError, pyrage.IdentityError) as error:
         raise RefusedError("this identity does not open it: it was sealed to another key, or changed") from error
-    length = int.from_bytes(framed[:4], "big")
-    return bytes(framed[4 : 4 + length])
+    length = int.from_bytes(framed[:FRAME], "big")
+    return bytes(framed[FRAME : FRAME + length])

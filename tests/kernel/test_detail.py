@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pyrage
 import pytest
 
 from services.kernel.detail import Detail, read_detail, seal_detail
 from services.kernel.errors import RefusedError
-from services.kernel.sealing import BLOCK, Sealer, open_sealed
+from services.kernel.sealing import BLOCK, FRAME, Sealer, open_sealed
 
 IDENTITY = pyrage.x25519.Identity.generate()
 SEALER = Sealer(str(IDENTITY.to_public()), key_id="test")
@@ -27,6 +29,41 @@ def test_detail_comes_back_and_fills_one_block(masks: int) -> None:
     assert read_detail(open_sealed(sealed, str(IDENTITY))) == detail
     # a fresh age header varies a little in length; the block inside does not.
     assert BLOCK < len(sealed) < BLOCK + 500
+
+
+def masks(count: int) -> tuple[tuple[str, str, str, int, int], ...]:
+    return tuple((f"/enquiryLog/{n % 97}/{n}", "NATIONALITY", f"rule{n % 7}", n * 31, n * 31 + 9) for n in range(count))
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        Detail(),
+        Detail(masks=masks(200)),
+        Detail(masks=masks(2_000)),
+        Detail(masks=masks(50_000)),
+        Detail(masks=masks(300), held=tuple(f"/statements/{n}/text" for n in range(300))),
+        Detail(drift=tuple(hashlib.sha256(b"%d" % n).hexdigest() * 3 for n in range(50))),
+        Detail(masks=(("/a" * 400, "NATIONALITY", "lexicon", 0, 9),) * 5),
+    ],
+    ids=lambda detail: f"{len(detail.masks)} masks, {len(detail.held)} held, {len(detail.drift)} drift",
+)
+def test_the_size_tells_nothing_however_much_was_masked(detail: Detail) -> None:
+    sealed = []
+
+    class Recorder(Sealer):
+        def seal(self, data: bytes, *, pad: bool = True) -> bytes:
+            sealed.append(len(data))
+            return super().seal(data, pad=pad)
+
+    made = seal_detail(detail, Recorder(str(IDENTITY.to_public()), key_id="test"))
+    assert sealed[0] <= BLOCK - FRAME
+    assert BLOCK < len(made) < BLOCK + 500
+    found = read_detail(open_sealed(made, str(IDENTITY)))
+    assert found.masks == detail.masks[: len(found.masks)]
+    lost = sum(len(getattr(detail, name)) - len(getattr(found, name)) for name in ("masks", "held", "drift"))
+    assert found.more == lost
+    assert not lost or sealed[0] > BLOCK // 2
 
 
 def test_another_identity_opens_nothing() -> None:
