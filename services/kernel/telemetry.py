@@ -6,7 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
@@ -39,8 +39,8 @@ def _closed_keys(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
     return event
 
 
-def configure_logging() -> None:
-    """Send JSON lines to standard error; an unhandled exception shows type and place, never a value."""
+def configure_logging(stream: TextIO | None = None) -> None:
+    """Send JSON lines to `stream`, else standard error; an unhandled exception shows type and place, never a value."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -49,7 +49,7 @@ def configure_logging() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
     logging.getLogger().handlers[:] = [logging.NullHandler()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,63 @@ def test_a_refused_start_says_all_faults(tmp_path: Path) -> None:
 def test_a_factory_that_fails_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match="did not become ready"):
         make(tmp_path, "missing").start()
+
+
+def small(folder: Path, batch_deadline: float) -> Worker:
+    return Worker(
+        "tests.kernel.hostile_step:build",
+        folder,
+        service="r",
+        record_deadline=1.0,
+        batch_deadline=batch_deadline,
+        memory_mib=1024,
+    )
+
+
+def test_a_slow_start_is_no_part_of_the_batch(tmp_path: Path) -> None:
+    worker = small(tmp_path / "slow start", 1.0)
+    outcomes = worker.process(records(b"a", b"b", b"c"), Batch(now=1))
+    worker.stop()
+    assert [outcome.record for outcome in outcomes] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("first", [b"slow", b"die", b"die once"])
+def test_the_batch_deadline_holds_after_a_lost_child(tmp_path: Path, first: bytes) -> None:
+    worker = small(tmp_path, 1.5)
+    worker.start()
+    started = time.monotonic()
+    outcomes = worker.process(records(first, *[b"slow"] * 99), Batch(now=1))
+    assert time.monotonic() - started < 1.5 + 6.0  # and the start of two children, and the record tried alone
+    worker.stop()
+    assert 1 <= len(outcomes) < 50
+    expected = [None if first == b"die" and n == 0 else str(n) for n in range(len(outcomes))]
+    assert [outcome.record for outcome in outcomes] == expected
+
+
+def test_what_a_child_still_answers_after_the_deadline_is_nobody_elses_outcome(tmp_path: Path) -> None:
+    worker = small(tmp_path, 0.5)
+    worker.start()
+    assert len(worker.process(records(*[b"slow"] * 9), Batch(now=1))) < 9
+    others = [replace(record, offset=record.offset + 100) for record in records(b"a", b"b")]
+    assert [outcome.record for outcome in worker.process(others, Batch(now=1))] == ["100", "101"]
+    worker.stop()
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [(b"shout canary-7f3a", None), (b"panic canary-7f3a", Reason.CRASHED), (b"raise", Reason.FAULT)],
+)
+def test_nothing_that_a_step_prints_or_dies_of_reaches_a_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], word: bytes, reason: Reason | None
+) -> None:
+    worker = make(tmp_path)
+    outcomes = worker.process(records(b"a", word, b"c"), Batch(now=1))
+    worker.stop()
+    assert [outcome.reason for outcome in outcomes] == [None, reason, None]
+    printed = "".join(capfd.readouterr())
+    assert "canary" not in printed
+    assert "Traceback" not in printed
+    assert ("unhandled_exception" in printed) is (reason is Reason.CRASHED)
+    if reason is Reason.CRASHED:
+        assert '"code": "Panic"' in printed
+        assert "hostile_step.py" in printed

@@ -8,10 +8,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
+import os
 import resource
 import signal
 import sys
 from multiprocessing.connection import Connection
+from typing import TextIO
 
 from services.kernel import telemetry
 from services.kernel.errors import SafeReportingError
@@ -22,7 +24,7 @@ from services.kernel.vocabulary import Reason
 def main(argv: list[str]) -> int:
     """Build the step, say ready, then answer until the parent hangs up."""
     descriptor, factory, memory_mib = argv
-    telemetry.configure_logging()  # an exception that escapes shows its type and place, never a value
+    telemetry.configure_logging(_quiet())  # an exception that escapes shows its type and place, never a value
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -42,6 +44,18 @@ def main(argv: list[str]) -> int:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return 0
     return 0
+
+
+def _quiet() -> TextIO:
+    """Send standard output and error nowhere; return a stream to what standard error was, for log lines alone.
+
+    Native code prints what it was at when it fails: a panic of a Rust library quotes the text that it could not cut.
+    """
+    log = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    return log
 
 
 def _build(factory: str, settings: object) -> Step:

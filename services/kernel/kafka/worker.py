@@ -97,6 +97,8 @@ class Worker:
         3. If it fails again it is quarantined unread; the rest of the batch goes on.
         """
         outcomes: list[Outcome] = []
+        if self._pipe is None:
+            self.start()  # a slow start is no part of the batch
         ends = time.monotonic() + self._batch_deadline
         while len(outcomes) < len(records) and time.monotonic() < ends:
             failure = self._run(records[len(outcomes) :], batch, outcomes, ends)  # 1
