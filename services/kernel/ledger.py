@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
@@ -12,6 +12,9 @@ from services.kernel.record import Inbound, Message, Outcome
 from services.kernel.vocabulary import Operation, OutcomeKind
 
 TOPIC = "ledger"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The last millisecond of the year 9999.
+_LATEST = 253_402_300_799_999
 
 _OPERATION = {
     OutcomeKind.REDACTED: Operation.ALTERATION,
@@ -22,8 +25,11 @@ _OPERATION = {
 
 
 def rfc3339(milliseconds: int) -> str:
-    """UTC time with milliseconds, as every entry and header writes it."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """UTC time with milliseconds, as every entry and header writes it.
+
+    Before 1970 and after 9999 it is the nearest time between: a sender may set any.
+    """
+    moment = _EPOCH + timedelta(milliseconds=min(max(milliseconds, 0), _LATEST))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

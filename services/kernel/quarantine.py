@@ -85,7 +85,7 @@ def safety_alert(
     topic, partition, offset = source
     body = {
         "v": 1,
-        "time": rfc3339(max(at, 0)),
+        "time": rfc3339(at),
         "agency": agency,
         "feed": feed,
         "source": {"topic": topic, "partition": partition, "offset": offset},
@@ -113,6 +113,6 @@ def _headers(record: Inbound, reason: Reason, sealer: Sealer) -> tuple[Header, .
         ("sr-source-topic", record.topic.encode()),
         ("sr-source-partition", str(record.partition).encode()),
         ("sr-source-offset", str(record.offset).encode()),
-        ("sr-time", rfc3339(max(record.timestamp, 0)).encode()),
+        ("sr-time", rfc3339(record.timestamp).encode()),
         ("sr-recipient", sealer.key_id.encode()),
     )

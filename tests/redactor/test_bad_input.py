@@ -167,3 +167,9 @@ def check(record: Inbound, reason: Reason) -> None:
 
 def test_inbound_of_samples_is_good() -> None:
     assert STEP(inbound(samples()["police-crime-02"]), BATCH).kind is OutcomeKind.REDACTED
+
+
+@pytest.mark.parametrize("timestamp", [-1, 253_402_300_800_000, 2**63 - 1])
+def test_a_time_beyond_every_calendar_is_no_reason_to_fail(timestamp: int) -> None:
+    outcome = STEP(crime(raw=b"not json", timestamp=timestamp), BATCH)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.QUARANTINED, Reason.NOT_JSON)
