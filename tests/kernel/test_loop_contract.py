@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -273,6 +274,18 @@ def test_an_outcome_larger_than_its_topic_allows_is_quarantined_as_oversize() ->
     loop.cycle()
     assert {topic for topic, _ in broker.committed} == {"quarantine", "ledger"}
     assert {entry["reason"] for entry in entries(broker)} == {"format"}
+
+
+def test_an_outcome_whose_ledger_entry_is_too_large_is_quarantined_as_oversize() -> None:
+    class Wordy(Echo):
+        def process(self, records: list[Inbound], batch: Batch) -> list[Outcome]:
+            made = super().process(records, batch)
+            return [replace(outcome, detail=b"x" * 900) if n == 1 else outcome for n, outcome in enumerate(made)]
+
+    broker = FakeBroker()
+    make(broker, Wordy()).cycle()
+    assert [entry["outcome"] for entry in entries(broker)] == ["redacted", "quarantined", "redacted"]
+    assert all(len(value) < 1000 for _, value in broker.committed)
 
 
 def test_a_flood_of_quarantines_stops_before_the_flood_is_committed() -> None:

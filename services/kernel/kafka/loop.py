@@ -217,10 +217,11 @@ class Loop:
     # 3
 
     def _fit(self, records: list[Inbound], outcomes: list[Outcome]) -> list[tuple[Inbound, Outcome]]:
-        """Pair records with outcomes; an outcome too large for its topic becomes an oversize quarantine."""
+        """Pair records with outcomes; one too large for its topics becomes an oversize quarantine."""
         finished = []
         for record, outcome in zip(records, outcomes, strict=False):
-            small = all(_size(m) <= self._limits.message_bytes(m.topic) for m in outcome.messages)
+            made = (*outcome.messages, self._entry(record, outcome, record.offset))
+            small = all(_size(message) <= self._limits.message_bytes(message.topic) for message in made)
             kept = outcome if small else self._processor.quarantine(record, Reason.OVERSIZE)
             finished.append((record, kept))
         return finished
@@ -245,12 +246,12 @@ class Loop:
             previous = ends.get(position, self._next[position] - 1)
             for message in outcome.messages:
                 self._produce(message, record.partition)
-            entry = ledger.entry(
-                record, outcome, service=self._service, slot=self._slot, previous=previous, now=self._now
-            )
-            self._produce(entry, 0)
+            self._produce(self._entry(record, outcome, previous), 0)
             ends[position] = record.offset
         return ends
+
+    def _entry(self, record: Inbound, outcome: Outcome, previous: int) -> Message:
+        return ledger.entry(record, outcome, service=self._service, slot=self._slot, previous=previous, now=self._now)
 
     def _produce(self, message: Message, partition: int) -> None:
         deadline = time.monotonic() + self._limits.commit_deadline
