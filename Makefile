@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-fast test-long lint format lock bench clean
+.PHONY: help setup demo test test-fast test-long lint format lock bench evaluate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: setup ## format and sort imports
 
 bench: setup ## records/s and latency through a real broker
 	$(BIN)/safe-reporting bench pipeline
+
+evaluate: setup ## recall and false masks on tests/gold, and on outside texts: GOLD=DIR
+	$(BIN)/safe-reporting evaluate tests/gold $(GOLD)
 
 lock: ## resolve the requirements anew (needs uv)
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements/runtime.txt
