@@ -43,16 +43,16 @@ def hidden(text: str, redacted: str, found: Sequence[Range] = ()) -> list[Range]
 
 
 def _pattern(piece: str) -> re.Pattern[str]:
-    """The kept piece as it stands in the input, where a closing `a ` may have been `an `."""
+    """The kept piece as it stands in the input, where a closing `a ` may be the `a` of `an `. Group 1 is all before."""
     if _ARTICLE.search(piece):
-        return re.compile(re.escape(piece[:-1]) + r"(?: |(?=[nN]\s))")
-    return re.compile(re.escape(piece))
+        return re.compile(f"({re.escape(piece[:-2])}){piece[-2]}(?: |(?=[nN]\\s))")
+    return re.compile(f"({re.escape(piece)})")
 
 
 def _next(pattern: re.Pattern[str], text: str, at: int, until: int, found: Sequence[Range]) -> Range:
     """The first place from `at` on where the kept piece stands clear of everything found."""
     while match := pattern.search(text, at, until):
-        if not any(start < match.end() and match.start() < end for start, end in found):
+        if not any(start < match.end(1) and match.start() < end for start, end in found):
             return match.span()
         at = match.start() + 1
     raise ValueError("a piece of the redacted text is not in its input")

@@ -14,8 +14,9 @@ from services.redactor.text.engine import TextEngine
 
 PIECES = [
     "she", "is", "an", "a", "Iranian", "Polish", "national", "from", "Turkey", "born in Lima", "speaks", "Urdu",
-    "in", "a visa", "the", "NRPF", ",", ".", "(", ")", "/", "\n", TOKEN, "arrived in the UK in 2019", "+48 601 000 000",
-    "French doors", "P\u043elish", "N R P F", "\U0001f1f5\U0001f1f1", "Она", "interpreter for", "back to", "and",
+    "in", "a visa", "the", "NRPF", ",", ".", "(", ")", "/", "\n", TOKEN, "an interpreter", "arrived in the UK in 2019",
+    "+48 601 000 000", "French doors", "P\u043elish", "N R P F", "\U0001f1f5\U0001f1f1", "Она", "interpreter for",
+    "back to", "and",
 ]  # fmt: skip
 
 
@@ -48,6 +49,11 @@ def test_what_was_found_decides_where_kept_words_occur_twice() -> None:
     assert hidden(text, redacted, [(0, first + 10)]) == [(0, first + 10), (first + 14, len(text))]
 
 
+def test_the_a_of_an_article_that_was_found_stays() -> None:
+    text = "He, Polish, was an interpreter."
+    assert hidden(text, "He, [removed], was a [removed].", [(4, 10), (16, 30)]) == [(4, 10), (17, 30)]
+
+
 @pytest.mark.parametrize(
     ("text", "redacted"),
     [
@@ -78,4 +84,5 @@ def test_putting_tokens_in_gives_what_the_engine_gave(engine: TextEngine, pieces
     made += text[at:]
     tidy = re.compile(r"\b([Aa])" + re.escape(TOKEN))
     assert tidy.sub(rf"\1 {TOKEN}", made) == tidy.sub(rf"\1 {TOKEN}", redacted)
-    assert all(any(start <= s and e <= end for start, end in ranges) for s, e in found)
+    # the `a` of an `an` that was found stays
+    assert all(any(start - 1 <= s and e <= end for start, end in ranges) for s, e in found)
