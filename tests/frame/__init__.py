@@ -1,0 +1,1 @@
+"""What masks and the words around them still tell: an attacker on texts about foreign and British victims."""
