@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.evaluation.gold import CLASSES, DIRECT, PROXIES, GoldSpan, GoldText
 from services.kernel.vocabulary import EntityClass
@@ -96,7 +96,7 @@ class Figures:
     """Masks of identifying numbers that touch no marked span: by design, counted nowhere else."""
     words: int
     seconds: float
-    slips: tuple[Slip, ...]
+    slips: tuple[Slip, ...] = field(repr=False)
 
     @property
     def false_per_1000(self) -> float | None:
