@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from services.kernel.mask import VoucherReason
 from services.kernel.vocabulary import EntityClass
-from services.redactor.text import names, shapes, terms
+from services.redactor.text import extent, names, shapes, terms
 from services.redactor.text.context import Around, Groups, Scan
 from services.redactor.text.model import Kept, Kind, Span
 from services.redactor.text.words import Hit
@@ -26,7 +26,12 @@ class Reader:
     groups: Groups
 
     def read(self, hit: Hit, scan: Scan) -> Reading:
-        """The span to mask, the look-alike to keep, or nothing for a hit that is neither.
+        """The span to mask, the look-alike to keep, or nothing for a hit that is neither."""
+        reading = self._read(hit, scan)
+        return extent.phrase(reading, scan) if isinstance(reading, Span) and scan.kind is not Kind.NAME else reading
+
+    def _read(self, hit: Hit, scan: Scan) -> Reading:
+        """What the hit itself is.
 
         1. The never list: nothing spares it.
         2. Immigration terms and country codes ask their own context.
@@ -44,6 +49,8 @@ class Reader:
             return _span(at, EntityClass.NATIONALITY, "code") if terms.discloses_country(at) else None
         if scan.kind is Kind.NAME:
             return self._name_field(at)
+        if "weak" in at.flags and not self._origin(at):
+            return None
         reason = self._street(at) or self._handle(at)
         if reason:
             return _kept(at, reason)
@@ -54,6 +61,13 @@ class Reader:
         if "uk" in at.flags:
             return self._uk(at)
         return self._foreign(at)
+
+    def _origin(self, at: Around) -> bool:
+        """Whether a name of people, things and British places is said to be an origin."""
+        common = "word" in at.flags and (at.scan.capitals or at.form.islower())
+        if common or at.following in self.groups.things or not at.place:
+            return not at.place and at.following in self.groups.people
+        return shapes.ORIGIN.search(at.left) is not None or at.scan.kind is Kind.ADDRESS
 
     def _street(self, at: Around) -> VoucherReason | None:
         """`Poland Street`, and any building or road named so in an address."""
@@ -67,7 +81,8 @@ class Reader:
 
     def _handle(self, at: Around) -> VoucherReason | None:
         """A place inside a mail or web address."""
-        inside = at.scan.normal.low[at.hit.start - 1 : at.hit.start] == "@" or _DOMAIN.match(at.right)
+        joined = at.scan.normal.low[max(0, at.hit.start - 1) : at.hit.start]
+        inside = joined in ("@", "_") or at.right[:1] == "_" or _DOMAIN.match(at.right)
         return VoucherReason.BRAND if inside and at.place else None
 
     def _common_word(self, at: Around) -> Reading:
@@ -152,6 +167,8 @@ class Reader:
         """Why a foreign place says nothing of a person's origin."""
         if shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right):
             return VoucherReason.HOLIDAY
+        if shapes.SERVICE.search(at.left):
+            return VoucherReason.PHRASE
         if shapes.GOODS.search(at.left):
             return VoucherReason.THING_MODIFIED
         if shapes.INSTITUTION.search(at.left):

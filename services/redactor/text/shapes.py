@@ -15,7 +15,9 @@ ORIGIN = re.compile(
     r"mother in|father in|via|sent (?:back )?to|deported to|removed to|taken to|take \w+ to|"
     r"taking \w+ to|country(?: is)?|"
     r"birth|pob|cob|nationality|nat|citizen of|national of|village (?:in|near|outside)|lives? in|"
-    r"over from|b\.)"
+    r"over from|b\.|mum in|dad in|kids in|children in|wife in|husband in|parents in|cousins? in|gran in|"
+    r"aunt(?:ie|y)? in|uncle in|relatives in|people in|native of|hometown(?: of)?|home town(?: is| of)?|"
+    r"(?:removals?|removed|deport\w*|directions|flights?|fly|flew|flown|extradit\w+)\b[^.;:]{0,25}?\s(?:back )?to)"
     r"\s*[:\-=]?\s*(?:the |a |rural |northern |southern )*\Z"
 )
 STRONG_ORIGIN = re.compile(
@@ -34,6 +36,10 @@ GOODS = re.compile(
     r"\b(?:parcel|package|order(?:ed)?|goods|delivery|import(?:ed)?|shipped|made|manufactured|"
     r"bought|posted|"
     r"shipment)\b[^.;:]{0,20}?\b(?:from|in|to|of)\s*\Z"
+)
+SERVICE = re.compile(
+    r"\b(?:tours?(?: of duty)?|active service|operational service|(?:on|an) operations?|deployed|collision)\s"
+    r"(?:in|to)\s(?:the\s|southern\s|northern\s)?\Z"
 )
 INSTITUTION = re.compile(
     r"\b(?:bank|university|church|museum|embassy|republic|nhs|bar|cafe|pizzeria|restaurant|taste|"

@@ -70,6 +70,33 @@ _CITIZENSHIP = _beside(
     left=r"\b(?:digital|global|good|school|senior)", right=r"(?:lesson|class|award)", reason=VoucherReason.PHRASE
 )
 _GROUP = _beside(right=r"(?:into|in) (?:the|a|this) (?:group|team|area|class)", reason=VoucherReason.PHRASE)
+_ASYLUM = _beside(
+    left=r"\b(?:former|old|victorian|lunatic|county|mental|borough|pauper|derelict|abandoned|prestwich)",
+    right=r"(?:night ?club|club|bar|night|gig|band|film|theatre|building|museum|records)\b",
+    reason=VoucherReason.BRAND,
+)
+_UNWRITTEN = _beside(
+    right=r"(?:\w+ )?(?:bruis|injur|absence|call|visit|change|contact|meeting|mark|wound|conversation|decision|discussion|"
+    r"reason|medication|fall|incident|dose|loss|risk|scratch|swelling|feature|code|cash|payment|stock)",
+    reason=VoucherReason.PHRASE,
+)
+_HIMSELF = _beside(right=r"(?:him|her|them|my|your)sel(?:f|ves)\b", reason=VoucherReason.PHRASE)
+_SHELTER = _beside(
+    right=r"from (?:the |all the )?(?:noise|rain|heat|storm|party|flood|cold|weather|wind|row)",
+    reason=VoucherReason.PHRASE,
+)
+_WORKPLACE = _beside(
+    right=r"(?:from home|from the|in the (?:garden|street|road|building)|on (?:the |a )?(?:roof|road|site|highway|scaffold)|"
+    r"nights|overtime|late|part ?time|remotely|at height)",
+    reason=VoucherReason.PHRASE,
+)
+_BODY_HOME = _beside(right=r"to (?:the )?(?:uk|united kingdom|england|family)\b", reason=VoucherReason.PHRASE)
+_PAPER = _beside(
+    left=r"\b(?:pet|dog|hospital|health|learning|vaccine|covid|vaccination|energy|building|skills|communication)",
+    right=r"(?:to leisure|photo shop)",
+    reason=VoucherReason.PHRASE,
+)
+_MEDICAL = _beside(right=r"(?:for|of) (?:the )?(?:infection|bacteria|line|knife|bullet)", reason=VoucherReason.PHRASE)
 _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("visa", "visas"), _visa),
     **dict.fromkeys(("home office", "homeoffice", "h office"), _home_office),
@@ -77,6 +104,14 @@ _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("naturalised", "naturalized"), _GROUP),
     **dict.fromkeys(("embassy", "consulate", "high commission"), _BUILDING),
     **dict.fromkeys(("citizenship", "british citizenship"), _CITIZENSHIP),
+    **dict.fromkeys(("deported", "deporting", "deport"), _HIMSELF),
+    **dict.fromkeys(("refugee", "refugees"), _SHELTER),
+    **dict.fromkeys(("repatriated", "repatriate"), _BODY_HOME),
+    **dict.fromkeys(("passport number", "passport no", "passport details", "passport holder"), _PAPER),
+    "asylum": _ASYLUM,
+    "undocumented": _UNWRITTEN,
+    "permission to work": _WORKPLACE,
+    "port of entry": _MEDICAL,
     "sponsorship": _beside(left=r"\b(?:shirt|football|event|charity|corporate|team|club)", reason=VoucherReason.PHRASE),
     "entry clearance": _beside(right=r"(?:given|granted by gold|by)", reason=VoucherReason.PHRASE),
     "serco": _beside(right=r"(?:leisure|prison|escort|custody|transport)", reason=VoucherReason.INSTITUTION),
