@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pcre2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -68,7 +71,9 @@ PIECES = [
     "he",
     "said",
 ]
-TEXTS = st.lists(st.sampled_from(PIECES), max_size=14).map(" ".join) | st.text(max_size=60)
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=14).map(" ".join) | st.text(
+    st.characters(exclude_categories=()), max_size=60
+)
 SETTINGS = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -211,6 +216,15 @@ def test_a_rule_that_misses_its_example_stops_the_start(monkeypatch: pytest.Monk
     with pytest.raises(ConfigError) as caught:
         TextEngine.build()
     assert len(caught.value.faults) == 2
+
+
+def test_a_pattern_that_gives_up_masks_the_whole_piece(engine: TextEngine) -> None:
+    """Backtracking ends at PCRE2's match limit, within a fraction of a second, and fails closed."""
+    (rule,) = [rule for rule in rules.read() if rule.name == "here_since"]
+    greedy = dataclasses.replace(rule, pattern=pcre2.compile("(a+)+$", jit=True))
+    text = "a" * 60 + " since"
+    (span,) = greedy.find(engine._prepare(text, Kind.NARRATIVE))
+    assert (span.start, span.end, span.entity) == (0, len(text), rule.entity)
 
 
 def test_a_faulty_lexicon_lists_all_faults(tmp_path: object) -> None:

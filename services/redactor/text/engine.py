@@ -44,6 +44,7 @@ _ROUNDS = 3
 _PIECE = 4000
 #: What rules of format and identifying numbers need.
 _NUMERIC = re.compile(r"[\d@]")
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff\U0001f3f4][\U0001f1e6-\U0001f1ff\U000e0020-\U000e007f]*")
 _SELF_TEST = (
     ("She is Polish.", EntityClass.NATIONALITY),
     ("He was born in Lagos.", EntityClass.COUNTRY_OF_ORIGIN),
@@ -226,20 +227,7 @@ def _flags(text: str) -> list[Span]:
     """Flags of countries as emoji: pairs of regional indicators, and the tag sequences of parts of the UK."""
     if text.isascii():
         return []
-    spans: list[Span] = []
-    index = 0
-    while index < len(text):
-        if "\U0001f1e6" <= text[index] <= "\U0001f1ff" or text[index] == "\U0001f3f4":
-            end = index + 1
-            while end < len(text) and (
-                "\U0001f1e6" <= text[end] <= "\U0001f1ff" or "\U000e0020" <= text[end] <= "\U000e007f"
-            ):
-                end += 1
-            spans.append(Span(index, end, EntityClass.NATIONALITY, "flag_emoji"))
-            index = end
-        else:
-            index += 1
-    return spans
+    return [Span(*match.span(), EntityClass.NATIONALITY, "flag_emoji") for match in _FLAG.finditer(text)]
 
 
 def _carry(before: dict[tuple[int, int], Mask], after: tuple[Mask, ...], text: str) -> dict[tuple[int, int], Mask]:

@@ -99,7 +99,7 @@ def fold(char: str) -> str:
     if char in _CONFUSABLE:
         return _CONFUSABLE[char]
     category = unicodedata.category(char)
-    if category in ("Cf", "Mn", "Me", "Cc") and char not in "\n\t\r":
+    if category in ("Cf", "Mn", "Me", "Cs", "Cc") and char not in "\n\t\r":
         return "" if category != "Cc" else " "
     if category == "Zs":
         return " "

@@ -1,12 +1,16 @@
-"""Rules of grammar and format: data files of patterns, run only where a trigger stands in the text."""
+"""Rules of grammar and format: data files of patterns, run only where a trigger stands in the text.
+
+Patterns run on PCRE2, compiled to machine code: several times as fast as `re`, and its match limit bounds the
+time that any pattern can take on any text.
+"""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pcre2
 import yaml
 
 from services.kernel.errors import ConfigError
@@ -26,14 +30,20 @@ class Rule:
     name: str
     entity: EntityClass
     triggers: frozenset[str]
-    pattern: re.Pattern[str]
+    pattern: Any  # pcre2.Pattern, which has no types
     case: bool
     always: bool
     example: str
     misses: tuple[str, ...]
 
     def find(self, scan: Scan) -> list[Span]:
-        """Every disclosure that the rule sees in the scanned text."""
+        """Every disclosure that the rule sees in the scanned text; all of it where the pattern gives up."""
+        try:
+            return self._matches(scan)
+        except pcre2.LibraryError:
+            return [Span(0, len(scan.normal.low), self.entity, self.name)]
+
+    def _matches(self, scan: Scan) -> list[Span]:
         found = []
         for match in self.pattern.finditer(scan.normal.text if self.case else scan.normal.low):
             group = match.lastgroup if match.lastgroup else 0
@@ -64,7 +74,7 @@ def read(folder: Path = FOLDER) -> list[Rule]:
                     name=item["name"],
                     entity=EntityClass(item["entity"]),
                     triggers=frozenset(item.get("triggers", ())),
-                    pattern=re.compile(item["pattern"].strip()),
+                    pattern=pcre2.compile(item["pattern"].strip(), jit=True),
                     case=bool(item.get("case")),
                     always=bool(item.get("always")),
                     example=item["example"],
@@ -88,7 +98,7 @@ def _fault(item: dict[str, Any]) -> str | None:
     if bool(item.get("triggers")) == bool(item.get("always")):
         return "wants either triggers or `always: true`"
     try:
-        re.compile(item["pattern"].strip())
-    except re.error as error:
+        pcre2.compile(item["pattern"].strip())
+    except pcre2.PatternError as error:
         return f"the pattern does not compile: {error}"
     return None
