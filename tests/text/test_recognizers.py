@@ -127,7 +127,7 @@ def test_ordinary_words_stay(engine: TextEngine, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "The Asylum club",
+        "An asylum seeker",
         "undocumented",
         "deported",
         "an overstayer",

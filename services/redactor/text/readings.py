@@ -16,6 +16,11 @@ from services.redactor.text.model import Kept, Kind, Span
 from services.redactor.text.words import Hit
 
 Reading = Span | Kept | None
+#: `a pole and two lithuanians`: what counts persons before a word that is common otherwise.
+_COUNTED = frozenset(
+    ("a", "an", "the", "one", "two", "three", "four", "both", "some", "other", "another", "and", "2", "3")
+)
+_PLACED = frozenset(("in", "to", "via", "through", "into", "near"))
 _DOMAIN = re.compile(r"\.[a-z]{2,3}\b")
 
 
@@ -96,6 +101,12 @@ class Reader:
             return _span(at, _class(at))
         if at.following in self.groups.things:
             return _kept(at, VoucherReason.THING_MODIFIED)
+        if at.previous in _COUNTED and any(
+            hit.start - at.hit.end < 25 and at.hit.start - hit.end < 25 and hit.entry.kinds & {"demonym", "people"}
+            for hit in at.scan.hits
+            if hit.entry.word not in self.groups.lower_ambiguous
+        ):
+            return _span(at, EntityClass.NATIONALITY)
         if at.word in {"polish", "turk", "roma"} and shapes.PERSON_BEFORE.search(at.left):
             return _span(at, EntityClass.NATIONALITY)
         return _kept(at, VoucherReason.PHRASE)
@@ -109,14 +120,19 @@ class Reader:
             and at.following not in {"national", "male", "female", "man", "woman"}
         ):
             return VoucherReason.SURNAME
-        if _surname(at):
+        if _surname(at) or (capital and at.word in groups.surnames and shapes.SURNAME_SAID.search(at.left)):
             return VoucherReason.SURNAME
-        if at.word in groups.given and not shapes.ORIGIN.search(at.left) and (at.place or _capital_word(at)):
+        if (
+            at.word in groups.given
+            and at.previous not in _PLACED
+            and not shapes.ORIGIN.search(at.left)
+            and (at.place or _capital_word(at))
+        ):
             return VoucherReason.GIVEN_NAME
         if at.scan.capitals:
             return None
         article = at.previous in {"a", "an", "the", "is", "was", "as", "are"}
-        if at.word in groups.name_like and capital and not article and at.following not in groups.people:
+        if at.word in groups.name_like and capital and not (article or at.following in groups.people or _spoken(at)):
             return VoucherReason.GIVEN_NAME
         return VoucherReason.GIVEN_NAME if at.place and shapes.PET_OR_NAME.search(at.left) else None
 

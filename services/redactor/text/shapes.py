@@ -38,7 +38,8 @@ GOODS = re.compile(
     r"shipment)\b[^.;:]{0,20}?\b(?:from|in|to|of)\s*\Z"
 )
 SERVICE = re.compile(
-    r"\b(?:tours?(?: of duty)?|active service|operational service|(?:on|an) operations?|deployed|collision)\s"
+    r"\b(?:tours?(?: of duty)?|active service|operational service|(?:on|an) operations?|deployed|"
+    r"collision|injur\w+ (?:\w+ ){0,3}sustained)\s"
     r"(?:in|to)\s(?:the\s|southern\s|northern\s)?\Z"
 )
 INSTITUTION = re.compile(
@@ -47,6 +48,9 @@ INSTITUTION = re.compile(
 )
 POLISH_VERB = re.compile(
     r"\b(?:to|nail|shoe|furniture|floor|boot|with|metal|silver|spit|car|some|(?:tin|bottle|can|pot) of)\s*\Z"
+)
+SURNAME_SAID = re.compile(
+    r"\b(?:surname|last name|family name|maiden name|nee|name is|name was|name:)\s*(?:is|was|of|given as|:|-)?\s*\Z"
 )
 PET_OR_NAME = re.compile(
     r"\b(?:dog|puppy|cat|horse|pony|twins?|named|sister|daughter|son|brother|friend|nephew|niece)\s*\Z"
@@ -58,7 +62,9 @@ PERSON_BEFORE = re.compile(
     r"\b(?:is|are|was|were|am|be|being|i'm|he's|she's|they're|both|all|as|an?|the|ip|iv|v|vic|"
     r"victim|wit|witness|susp|"
     r"suspect|ap|male|female|client|pt|dirty|fucking|nationality|nat|of|other|another|young|old|"
-    r"white|black|dual|half|part|"
+    r"white|black|dual|half|part|mum|dad|mother|father|husband|wife|partner|parents|brother|sister|"
+    r"not|not even|not really|never|isn't|ain't|aren't|wasn't|you're|"
+    r"we're|uncle|aunt|nan|gran|boyfriend|girlfriend|ex|son|daughter|"
     r"described as|believed|possibly|looks|appears)\s*(?:to be |also |originally |an? |probably |"
     r"possibly |all |both |of )*\W{0,2}\Z"
 )

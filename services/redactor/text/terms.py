@@ -24,6 +24,8 @@ def discloses_country(at: Around) -> bool:
         return True
     if re.search(r"[(/]\s*\Z", at.left) and re.match(r"\A\s*[)/]", at.right):
         return True
+    if at.following in at.groups.people and at.word not in {"are", "and", "can", "per", "mar", "ind"}:
+        return True
     if at.scan.capitals and len(at.scan.normal.text) > 40:
         return False
     return at.word not in {"are", "and", "can", "per", "mar"} and shapes.CODE_COUNTED.search(at.left) is not None
@@ -76,8 +78,8 @@ _ASYLUM = _beside(
     reason=VoucherReason.BRAND,
 )
 _UNWRITTEN = _beside(
-    right=r"(?:\w+ )?(?:bruis|injur|absence|call|visit|change|contact|meeting|mark|wound|conversation|decision|discussion|"
-    r"reason|medication|fall|incident|dose|loss|risk|scratch|swelling|feature|code|cash|payment|stock)",
+    right=r"(?:\w+ )?(?:bruis|injur|absence|call|visit|change|contact|meeting|mark|wound|conversation|decision|"
+    r"discussion|reason|medication|fall|incident|dose|loss|risk|scratch|swelling|feature|code|cash|payment|stock)",
     reason=VoucherReason.PHRASE,
 )
 _HIMSELF = _beside(right=r"(?:him|her|them|my|your)sel(?:f|ves)\b", reason=VoucherReason.PHRASE)
@@ -86,8 +88,8 @@ _SHELTER = _beside(
     reason=VoucherReason.PHRASE,
 )
 _WORKPLACE = _beside(
-    right=r"(?:from home|from the|in the (?:garden|street|road|building)|on (?:the |a )?(?:roof|road|site|highway|scaffold)|"
-    r"nights|overtime|late|part ?time|remotely|at height)",
+    right=r"(?:from home|from the|in the (?:garden|street|road|building)|"
+    r"on (?:the |a )?(?:roof|road|site|highway|scaffold)|nights|overtime|late|part ?time|remotely|at height)",
     reason=VoucherReason.PHRASE,
 )
 _BODY_HOME = _beside(right=r"to (?:the )?(?:uk|united kingdom|england|family)\b", reason=VoucherReason.PHRASE)

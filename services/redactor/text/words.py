@@ -14,6 +14,7 @@ from services.kernel.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "lexicon"
 FILES = ("countries", "demonyms", "peoples", "languages", "cities", "codes", "terms")
+_SPELT = {"country", "demonym", "city", "people", "language"}
 _SPACES = re.compile("  +")
 _TABLE = {code: " " for code in range(128) if not chr(code).isalnum()}
 
@@ -60,7 +61,9 @@ def read(folder: Path = FOLDER) -> list[Entry]:
 
 
 def misspelt(entries: Iterable[Entry], spared: frozenset[str], shortest: int = 7) -> list[Entry]:
-    """Slips of the pen in names of countries and nationalities: a letter lost, doubled or swapped after the first.
+    """Slips of the pen in names of places, nationalities and languages, after the first letter.
+
+    A letter lost, doubled or swapped with the next, or a vowel taken for another.
 
     `spared` holds names and words that such a slip would make.
     """
@@ -69,11 +72,14 @@ def misspelt(entries: Iterable[Entry], spared: frozenset[str], shortest: int = 7
     made: dict[str, Entry] = {}
     for entry in real:
         word = entry.word
-        if len(word) < shortest or " " in word or not entry.kinds & {"country", "demonym"} or "uk" in entry.flags:
+        if len(word) < shortest or " " in word or not entry.kinds & _SPELT or entry.flags & {"uk", "weak"}:
             continue
         forms = {word[:i] + word[i + 1 :] for i in range(1, len(word) - 1)}
         forms |= {word[:i] + word[i] + word[i:] for i in range(1, len(word))}
         forms |= {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(1, len(word) - 1)}
+        forms |= {
+            word[:i] + vowel + word[i + 1 :] for i in range(1, len(word)) if word[i] in "aeiou" for vowel in "aeiouy"
+        }
         for form in forms - taken:
             made.setdefault(form, Entry(form, entry.kinds, entry.flags | {"misspelt"}))
     return list(made.values())
