@@ -79,7 +79,8 @@ class TextEngine:
         rules = rule_files.read()
         groups = Groups.read()
         entries = lexicon.read()
-        entries += lexicon.misspelt(entries, groups.not_misspelt | groups.english_words | groups.given)
+        slips = lexicon.misspelt(entries, groups.not_misspelt | groups.english_words | groups.given)
+        entries += [*lexicon.broken(entries, groups.not_misspelt), *slips]
         known = {entry.word for entry in entries}
         triggers = {trigger for rule in rules for trigger in rule.triggers} - known
         entries += [Entry(word, frozenset({"trigger"}), frozenset()) for word in sorted(triggers)]

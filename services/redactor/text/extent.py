@@ -66,9 +66,12 @@ _LEFT: dict[EntityClass, re.Pattern[str]] = {
         r"(?:(?:pending|outstanding|refused|late|joint|initial|previous|failed|first|second|on)\s)?"
         r"(?:(?:her|him|me|them|us|you|his|my|their|our|your|any|no|valid|current|new)\s){0,2}\Z"
     ),
-    _E.COUNTRY_OF_ORIGIN: re.compile(r"\b(?:back\s(?:home\s)?(?:to|in)\s|sen[dt]\sback\sto\s)(?:the\s)?\Z"),
+    _E.COUNTRY_OF_ORIGIN: re.compile(
+        r"\b(?:back\s(?:home\s)?(?:to|in)\s|returns?(?:ed|ing)?\s(?:home\s)?to\s|(?:flights?|flew|flown|journey)\s(?:out\s|in\s|over\s)?from\s|sen[dt]\sback\sto\s)(?:the\s)?\Z"
+    ),
     _E.IMMIGRATION_CONTACT: re.compile(
-        r"\b(?:(?:ring|rang|call|phone|tell|told|contact|inform|email|text)(?:s|ed|ing)?\s)(?:the\s)?\Z"
+        r"\b(?:(?:letters?|emails?|calls?|visits?|texts?)\s(?:from|to)\s|(?:contacted|visited|raided|arrested|detained|held)\sby\s|"
+        r"(?:solicitor|lawyer|adviser|advice|help)\s(?:for|with|about|re)\s(?:her|his|their|my)\s|(?:ring|rang|call|phone|tell|told|contact|inform|email|text)(?:s|ed|ing)?\s)(?:the\s)?\Z"
     ),
     _E.NATIONALITY: re.compile(r"\b(?:half|part|dual|ethnic|native\sof|naturalised)\s\Z"),
     _E.PROXY: re.compile(

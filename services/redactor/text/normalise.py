@@ -58,10 +58,10 @@ _ENCODED = re.compile(
     r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,10});(?:#?\w{1,8};)?"
     r"|(?:%[0-9a-fA-F]{2})+"
     r"|(?:\\+u[0-9a-fA-F]{4})+|\\+x[0-9a-fA-F]{2}|\\+[nrtbf\"'/\\]"
-    r"|</?[a-zA-Z][^<>]{0,120}>"
+    r"|</?[a-zA-Z][^<>]{0,120}>|<!--[^<>]{0,120}-->|(?<=[A-Za-z])(?:\*\*|~~|__)(?=[A-Za-z])"
     r"|(?<=[A-Za-z])-[ \t]*\r?\n[ \t]*(?=[a-z])"
 )
-_MAY_BE_ENCODED = re.compile(r"&[#a-zA-Z]|%[0-9a-fA-F]{2}|\\[unrtxbf\"'/\\]|<[a-zA-Z/]|-[ \t]*\r?\n")
+_MAY_BE_ENCODED = re.compile(r"&[#a-zA-Z]|%[0-9a-fA-F]{2}|\\[unrtxbf\"'/\\]|<[a-zA-Z/!]|\*\*|~~|__|-[ \t]*\r?\n")
 _ESCAPE = re.compile(r"\\[ux]([0-9a-fA-F]{2}(?:(?<=u[0-9a-fA-F]{2})[0-9a-fA-F]{2})?)")
 _SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:[ .\-_*,/|]{1,3}[A-Za-z]){2,}(?![A-Za-z0-9])")
 _LEET = re.compile(
@@ -146,7 +146,7 @@ def _lower(text: str) -> str:
 
 def _decode(piece: str) -> str:
     """The text that an entity, escape, percent run, tag or broken line stands for."""
-    if piece[0] == "-":
+    if piece[0] in "-*~_" or piece.startswith("<!"):
         return ""
     if piece[0] == "<":
         return " " if _BLOCK_TAG.match(piece) else ""

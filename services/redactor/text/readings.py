@@ -86,8 +86,10 @@ class Reader:
 
     def _handle(self, at: Around) -> VoucherReason | None:
         """A place inside a mail or web address."""
-        joined = at.scan.normal.low[max(0, at.hit.start - 1) : at.hit.start]
-        inside = joined in ("@", "_") or at.right[:1] == "_" or _DOMAIN.match(at.right)
+        low, start, end = at.scan.normal.low, at.hit.start, at.hit.end
+        joined = low[start - 1 : start] == "_" and low[start - 2 : start - 1].isalnum()
+        joined = joined or (low[end : end + 1] == "_" and low[end + 1 : end + 2].isalnum())
+        inside = joined or low[start - 1 : start] == "@" or _DOMAIN.match(at.right)
         return VoucherReason.BRAND if inside and at.place else None
 
     def _common_word(self, at: Around) -> Reading:

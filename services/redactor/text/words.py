@@ -85,16 +85,42 @@ def misspelt(entries: Iterable[Entry], spared: frozenset[str], shortest: int = 7
     return list(made.values())
 
 
+def broken(entries: Iterable[Entry], spared: frozenset[str], shortest: int = 6) -> list[Entry]:
+    """Words broken in two (`Niger ian`, over a line end too) and phrases run together (`leavetoremain`).
+
+    `spared` holds breaks that make two ordinary words, written `man_ila`.
+    """
+    real = list(entries)
+    taken = {entry.word for entry in real}
+    made: dict[str, Entry] = {}
+    for entry in real:
+        word = entry.word
+        if entry.kinds == {"code"} or entry.flags & {"uk", "weak", "word"} or "misspelt" in entry.flags:
+            continue
+        if " " in word:
+            forms = {word.replace(" ", "")} if len(word) > 7 else set()
+        elif len(word) >= shortest:
+            forms = {f"{word[:i]} {word[i:]}" for i in range(2, len(word) - 1)}
+        else:
+            continue
+        for form in forms - taken:
+            if form.replace(" ", "_") not in spared:
+                made.setdefault(form, Entry(form, entry.kinds, entry.flags | {"misspelt"}))
+    return list(made.values())
+
+
 class Finder:
     """Finds entries at word boundaries; separators of any sort and number count as one space."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = list(entries)
-        self.singles = frozenset(entry.word for entry in self.entries if " " not in entry.word)
+        singles = {entry.word for entry in self.entries if " " not in entry.word}
+        parts = {part for entry in self.entries if "misspelt" not in entry.flags for part in entry.word.split()}
+        self.singles = frozenset(singles | {part for part in parts if len(part) > 3})
         self._automaton = ahocorasick_rs.AhoCorasick([f" {entry.word} " for entry in self.entries])
 
     def knows(self, word: str) -> bool:
-        """Whether `word` is a one-word entry."""
+        """Whether `word` is an entry, or one of the words of a longer entry."""
         return word in self.singles
 
     def find(self, low: str) -> Iterator[Hit]:
