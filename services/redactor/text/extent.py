@@ -60,7 +60,7 @@ _LEFT: dict[EntityClass, re.Pattern[str]] = {
     _E.IMMIGRATION_STATUS: re.compile(
         r"\b(?:(?:get|gets|getting|got|have|having|had|be|been|being|renew\w*|extend\w*|cancel\w*|"
         r"cut|los[et]\w*|withdr\w+|revok\w+|stop\w*|refus\w+|end|affect\w*|claim\w*|appl(?:y|ied|ying)(?:\sfor)?|"
-        r"await\w*|dismiss\w*|appeal\w*|abscond\w*(?:\sfrom)?|settled\sunder|resettled\s(?:through|under|via)|"
+        r"await\w*|dismiss\w*|appeal\w*|abscond\w*(?:\sfrom)?|grant\w*|given|holds?|issued|receiv\w*|settled\sunder|resettled\s(?:through|under|via)|"
         r"lock\s(?:her|him|me)\sup\sfor|awaiting\s\w+\son|hop\w+\sfor)\s)?"
         r"(?:(?:detained|held|released|bailed)\s(?:at|in|from)\s)?"
         r"(?:(?:pending|outstanding|refused|late|joint|initial|previous|failed|first|second|on)\s)?"
@@ -71,6 +71,7 @@ _LEFT: dict[EntityClass, re.Pattern[str]] = {
     ),
     _E.IMMIGRATION_CONTACT: re.compile(
         r"\b(?:(?:letters?|emails?|calls?|visits?|texts?)\s(?:from|to)\s|(?:contacted|visited|raided|arrested|detained|held)\sby\s|"
+        r"(?:(?:pass|passed|passing|share|shared|sharing|give|gave|report|reported|go|goes|going|went|get|gets|work|works|working|linked|sent|send)\s(?:\w+\s){0,2}(?:to|with|on\sto)\s)|"
         r"(?:solicitor|lawyer|adviser|advice|help)\s(?:for|with|about|re)\s(?:her|his|their|my)\s|(?:ring|rang|call|phone|tell|told|contact|inform|email|text)(?:s|ed|ing)?\s)(?:the\s)?\Z"
     ),
     _E.NATIONALITY: re.compile(r"\b(?:half|part|dual|ethnic|native\sof|naturalised)\s\Z"),

@@ -156,6 +156,8 @@ class Reader:
     def _foreign(self, at: Around) -> Reading:
         """A foreign nationality, people, language, country or city."""
         groups = self.groups
+        if at.word == "polish" and not at.left.strip() and at.following in groups.polish_objects - {"was"}:
+            return _kept(at, VoucherReason.VERB)
         if at.adjective and at.following in groups.people:
             if at.following == "community" and at.after[-1] in groups.institutions:
                 return _kept(at, VoucherReason.INSTITUTION)

@@ -98,6 +98,12 @@ _PAPER = _beside(
     right=r"(?:to leisure|photo shop)",
     reason=VoucherReason.PHRASE,
 )
+_SILENT = _beside(right=r"silent\b", reason=VoucherReason.PHRASE)
+_SITE = _beside(left=r"\b(?:hot|roof|confined space|site|safe|height)", reason=VoucherReason.PHRASE)
+_RIVER = _beside(
+    right=r"(?:avenue|road|street|close|drive|square|house|court|day|way|valley|park)\b",
+    reason=VoucherReason.STREET_NAME,
+)
 _MEDICAL = _beside(right=r"(?:for|of) (?:the )?(?:infection|bacteria|line|knife|bullet)", reason=VoucherReason.PHRASE)
 _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("visa", "visas"), _visa),
@@ -110,6 +116,9 @@ _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("refugee", "refugees"), _SHELTER),
     **dict.fromkeys(("repatriated", "repatriate"), _BODY_HOME),
     **dict.fromkeys(("passport number", "passport no", "passport details", "passport holder"), _PAPER),
+    **dict.fromkeys(("work permit", "work permits"), _SITE),
+    "right to remain": _SILENT,
+    "windrush": _RIVER,
     "asylum": _ASYLUM,
     "undocumented": _UNWRITTEN,
     "permission to work": _WORKPLACE,
