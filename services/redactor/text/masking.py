@@ -47,6 +47,7 @@ _LEFT: dict[EntityClass, re.Pattern[str]] = {
         r"|(?:letters?|call|email|visit)\s+(?:from|to)\s+|(?:written|wrote|write|"
         r"writing)\s+to\s+)?(?:the\s+|her\s+|his\s+|an?\s+)?\Z"
     ),
+    _E.IMMIGRATION_DOCUMENT: re.compile(r"\b(?:(?:her|his|their|my|our|your|own|valid|current|new|old|expired)\s+)+\Z"),
     _E.NATIONALITY: re.compile(r"\b(?:(?:citizens?|nationals?|natives?)\s+of\s+(?:the\s+)?|dual\s+|part\s+|half\s+)\Z"),
     _E.COUNTRY_OF_ORIGIN: re.compile(
         r"\b(?:(?:(?:go|goes|going|went|get|come|sent|send)\s+)?back\s+(?:home\s+)?(?:to|in)\s+|"
