@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     flood_limit: int = Field(default=1000, ge=1, description="consecutive quarantines that stop the service")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="0: no metrics server")
     kafka_bootstrap: str = ""
-    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_security_protocol: str = "SASL_SSL"
     kafka_sasl_mechanism: str = ""
     kafka_username: str = ""
     kafka_password: str = Field(default="", repr=False)

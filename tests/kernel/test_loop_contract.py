@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from msgspec.structs import replace
 
 from services.kernel.errors import SafeReportingError
 from services.kernel.kafka.client import ClockError, FloodError
