@@ -206,9 +206,7 @@ def test_calm_text_has_no_risk(engine: TextEngine) -> None:
 
 def test_a_rule_that_misses_its_example_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [
-        rules.Rule(
-            "r", found.entity, found.triggers, found.pattern, found.case, found.always, "calm", ("a visa holder",)
-        )
+        dataclasses.replace(found, example="calm", misses=("a visa holder",))
         for found in rules.read()
         if found.name == "visa_holder"
     ]
@@ -216,6 +214,24 @@ def test_a_rule_that_misses_its_example_stops_the_start(monkeypatch: pytest.Monk
     with pytest.raises(ConfigError) as caught:
         TextEngine.build()
     assert len(caught.value.faults) == 2
+
+
+@pytest.mark.parametrize(
+    ("alone", "beside"),
+    [
+        ("He asked about her papers.", "She is Polish. He asked about her papers."),
+        ("Her stay was short.", "He is from Lagos. Her stay was short."),
+        ("Her identity card fell out.", "IP is NRPF. Her identity card fell out."),
+        ("The letter has the reference M1449270 on it.", "A Kurd. The letter has the reference M1449270 on it."),
+        ("Her solicitor at Harding Lane rang.", "She is Somali. Her solicitor at Harding Lane rang."),
+        ("Her decision came on Monday.", "An asylum seeker. Her decision came on Monday."),
+        ("White, from Burnley.", "White, from Burnley. The other is Polish."),
+    ],
+)
+def test_words_of_two_meanings_disclose_beside_a_disclosure(engine: TextEngine, alone: str, beside: str) -> None:
+    assert engine.redact(alone).text == alone
+    assert alone not in engine.redact(beside).text
+    assert len(engine.redact(beside).masks) == 2
 
 
 def test_a_pattern_that_gives_up_masks_the_whole_piece(engine: TextEngine) -> None:

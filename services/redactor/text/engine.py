@@ -62,7 +62,11 @@ class TextEngine:
         self._finder = finder
         self._groups = groups
         registry = Registry(
-            recognizers=[LexiconRecognizer(Reader(groups)), RuleRecognizer(rules), NumberRecognizer(Numbers())],
+            recognizers=[
+                LexiconRecognizer(Reader(groups)),
+                RuleRecognizer([rule for rule in rules if not rule.context]),
+                NumberRecognizer(Numbers()),
+            ],
             supported_languages=["en"],
         )
         self._analyzer = AnalyzerEngine(
@@ -71,6 +75,7 @@ class TextEngine:
         )  # fmt: skip
         self._codes = groups.name_codes | {entry.word for entry in finder.entries if entry.kinds == {"code"}}
         self._addresses = Addresses(finder, groups)
+        self._in_context = RuleRecognizer([rule for rule in rules if rule.context])
         self._masker = Masker()
 
     @classmethod
@@ -144,22 +149,23 @@ class TextEngine:
                 return [Span(*whole, hidden[0].entity, "encoded", 1.0)], []
         spans: list[Span] = []
         kept: list[Kept] = []
-        for offset, piece in _pieces(text):
-            self._scan_piece(piece, kind, offset, spans, kept)
+        scans = [(offset, self._scan_piece(piece, kind, offset, spans, kept)) for offset, piece in _pieces(text)]
         spans += _flags(text)
+        if any(span.entity is not EntityClass.IDENTIFYING for span in spans):
+            spans += [_placed(span, scan, offset) for offset, scan in scans for span in self._in_context.find(scan)]
         spans += self._addresses.find(text) if kind is Kind.CONTACT else ()
         spans.sort(key=lambda span: (span.start, span.end))
         cover = Cover(spans)
         return spans, [item for item in kept if not cover.touches(item.start, item.end)]
 
-    def _scan_piece(self, text: str, kind: Kind, offset: int, spans: list[Span], kept: list[Kept]) -> None:
+    def _scan_piece(self, text: str, kind: Kind, offset: int, spans: list[Span], kept: list[Kept]) -> Scan:
         scan = self._prepare(text, kind)
         if kind is Kind.NAME:
             for place in names.codes(scan.normal.text, self._codes, self._groups.code_names):
                 start, end = scan.normal.source(*place)
                 spans.append(Span(start + offset, end + offset, EntityClass.NATIONALITY, "name_code"))
         if not scan.words and not _NUMERIC.search(scan.normal.text):
-            return  # no word of the lexicon and no trigger, digit or address: no recognizer can find anything
+            return scan  # no word of the lexicon and no trigger, digit or address: no recognizer can find anything
         artifacts = Artifacts(scan)
         results = self._analyzer.analyze(
             scan.normal.text, "en", entities=CLASSES, score_threshold=0.0, nlp_artifacts=artifacts
@@ -171,6 +177,7 @@ class TextEngine:
         for found in artifacts.kept:
             start, end = scan.normal.source(found.start, found.end)
             kept.append(Kept(start + offset, end + offset, found.reason))
+        return scan
 
     def _prepare(self, text: str, kind: Kind) -> Scan:
         normal = normalise(text, self._finder.knows)
@@ -196,6 +203,12 @@ class TextEngine:
                 faults.append(f"the engine does not find {entity} in its own example")
         if faults:
             raise ConfigError("the text engine does not prove itself", faults)
+
+
+def _placed(span: Span, scan: Scan, offset: int) -> Span:
+    """A span of a scan in characters of the whole text."""
+    start, end = scan.normal.source(span.start, span.end)
+    return Span(start + offset, end + offset, span.entity, span.rule, span.score)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:

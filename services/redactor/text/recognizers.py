@@ -162,12 +162,15 @@ class RuleRecognizer(_Own):
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         """Spans of all rules that match."""
         del text, entities
-        scan = cast(Artifacts, nlp_artifacts).scan
+        return self.results(self.find(cast(Artifacts, nlp_artifacts).scan))
+
+    def find(self, scan: Scan) -> Iterator[Span]:
+        """Spans of all rules that match."""
         rules = {rule.name: rule for word in scan.words & self._triggered.keys() for rule in self._triggered[word]}
         chosen = [*(self._always if _DIGITS.search(scan.normal.low) else ()), *rules.values()]
         if scan.kind is Kind.CONTACT:
             chosen = [rule for rule in chosen if rule.entity is not EntityClass.PROXY]
-        return self.results(span for rule in chosen for span in rule.find(scan))
+        return (span for rule in chosen for span in rule.find(scan))
 
 
 class NumberRecognizer(_Own):

@@ -19,13 +19,17 @@ from services.redactor.text.context import Scan
 from services.redactor.text.model import Span
 
 FOLDER = Path(__file__).parent / "rules"
-FILES = ("contact", "document", "entry", "language", "origin", "proxy", "status")
-_KEYS = {"name", "entity", "triggers", "pattern", "case", "always", "example", "misses"}
+FILES = ("contact", "context", "document", "entry", "language", "origin", "proxy", "status")
+_KEYS = {"name", "entity", "triggers", "pattern", "case", "always", "context", "example", "misses"}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One pattern. Groups `x`, `y`, `z` name the disclosure; without them it is the whole match."""
+    """One pattern. Groups `x`, `y`, `z` name the disclosure; without them it is the whole match.
+
+    `context`: the words have an ordinary meaning too, and are read as a disclosure only in a text that discloses
+    by something else.
+    """
 
     name: str
     entity: EntityClass
@@ -33,6 +37,7 @@ class Rule:
     pattern: Any  # pcre2.Pattern, which has no types
     case: bool
     always: bool
+    context: bool
     example: str
     misses: tuple[str, ...]
 
@@ -77,6 +82,7 @@ def read(folder: Path = FOLDER) -> list[Rule]:
                     pattern=pcre2.compile(item["pattern"].strip(), jit=True),
                     case=bool(item.get("case")),
                     always=bool(item.get("always")),
+                    context=bool(item.get("context")),
                     example=item["example"],
                     misses=tuple(item.get("misses", ())),
                 )
