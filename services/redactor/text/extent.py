@@ -32,12 +32,13 @@ _RIGHT: dict[EntityClass, re.Pattern[str]] = {
     _E.NATIONALITY: re.compile(
         r"(?:[\s\-]+(?:nationals?(?!\s(?:police|army|formulary|insurance|guard|grid|express))|citizens?|citizenship|nationality|passports?|id|identity|residence|residency|"
         r"travel|driving|driver'?s|licen[cs]es?|cards?|permits?|documents?|embassy|consulate|plates?|plated|"
-        r"(?:(?:mobile|phone|telephone|whatsapp)\s)?(?:number(?!\splate)|sim)|holders?|descent|origins?|heritage|"
+        r"(?:(?:mobile|phone|telephone|whatsapp)\s)?(?:numbers?(?:\splates?)?|sim)|holders?|descent|origins?|heritage|"
         r"extraction|background|by\sbirth|born|accent|by\snationality|speaking|speakers?))+(?![\w'])"
     ),
     _E.IMMIGRATION_STATUS: re.compile(
         r"(?:[\s\-]+(?:visas?|status|claims?|applications?|appeals?|interview|seekers?|routes?|holders?|scheme|"
         r"permit|orders?|decision|renewal|sponsorship|leave|to\sremain|papers|back|home|(?:in|from|to)\sthe\suk|"
+        r"(?:depends?|relies|hangs|is\s(?:tied|linked|dependent))\s(?:on|to|upon)\s(?:(?:her|his|the|my|their)\s\w+|him|her|me|them)|"
         r"duty|team|worker|panel|assessment|(?:thru|through|via|tied\sto|linked\sto|dependent\son)\s(?:her|his|my|the|an?|their)\s\w+|"
         r"as\san?\s\w+|at\spresent|under\s\w+|away|next\syear)(?![\w']))*(?:" + _STATE + r")?" + _WHEN
     ),
@@ -72,9 +73,10 @@ _LEFT: dict[EntityClass, re.Pattern[str]] = {
     _E.IMMIGRATION_CONTACT: re.compile(
         r"\b(?:(?:letters?|emails?|calls?|visits?|texts?)\s(?:from|to)\s|(?:contacted|visited|raided|arrested|detained|held)\sby\s|"
         r"(?:(?:pass|passed|passing|share|shared|sharing|give|gave|report|reported|go|goes|going|went|get|gets|work|works|working|linked|sent|send)\s(?:\w+\s){0,2}(?:to|with|on\sto)\s)|"
+        r"appeal\w*\sto\s|(?:been|get|gets|got|getting)\s(?:on\s(?:to\s)?)?|"
         r"(?:solicitor|lawyer|adviser|advice|help)\s(?:for|with|about|re)\s(?:her|his|their|my)\s|(?:ring|rang|call|phone|tell|told|contact|inform|email|text)(?:s|ed|ing)?\s)(?:the\s)?\Z"
     ),
-    _E.NATIONALITY: re.compile(r"\b(?:half|part|dual|ethnic|native\sof|naturalised)\s\Z"),
+    _E.NATIONALITY: re.compile(r"\b(?:nationality\snot|not|half|part|dual|ethnic|native\sof|naturalised)\s\Z"),
     _E.PROXY: re.compile(
         r"\b(?:notice\sfrom|solicitor\sat|(?:£\d[\d.]*\s(?:a|per|p)\s?/?(?:week|wk|w)\s)?on(?:\san?)?|via)\s\Z"
     ),

@@ -193,7 +193,11 @@ class Reader:
             return VoucherReason.THING_MODIFIED
         if shapes.INSTITUTION.search(at.left):
             return VoucherReason.INSTITUTION
-        return VoucherReason.BRAND if at.previous in {"seat", "hyundai", "ford", "porsche", "bombay"} else None
+        return (
+            VoucherReason.BRAND
+            if at.previous in {"seat", "hyundai", "ford", "porsche", "bombay", "real", "atletico", "inter", "bayern"}
+            else None
+        )
 
     def _name_field(self, at: Around) -> Reading:
         """A word in a name field: cities and name-like words stay, descriptions do not."""

@@ -33,7 +33,8 @@ HOLIDAY = re.compile(
     r"\b(?:in|to|at|from|of|around)\s*(?:the )?\Z"
 )
 GOODS = re.compile(
-    r"\b(?:parcel|package|order(?:ed)?|goods|delivery|import(?:ed)?|shipped|made|manufactured|"
+    r"\b(?:parcel|package|speakers?|parts|clothes|shoes|toys?|vapes?|cigarettes|tobacco|tiles|fabric|furniture|"
+    r"order(?:ed)?|goods|delivery|import(?:ed)?|shipped|made|manufactured|"
     r"bought|posted|"
     r"shipment)\b[^.;:]{0,20}?\b(?:from|in|to|of)\s*\Z"
 )

@@ -99,6 +99,7 @@ _PAPER = _beside(
     reason=VoucherReason.PHRASE,
 )
 _SILENT = _beside(right=r"silent\b", reason=VoucherReason.PHRASE)
+_LET = _beside(right=r"(?:an?|the|her|his|out)\b", reason=VoucherReason.PHRASE)
 _SITE = _beside(left=r"\b(?:hot|roof|confined space|site|safe|height)", reason=VoucherReason.PHRASE)
 _RIVER = _beside(
     right=r"(?:avenue|road|street|close|drive|square|house|court|day|way|valley|park)\b",
@@ -118,6 +119,7 @@ _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("passport number", "passport no", "passport details", "passport holder"), _PAPER),
     **dict.fromkeys(("work permit", "work permits"), _SITE),
     "right to remain": _SILENT,
+    "right to rent": _LET,
     "windrush": _RIVER,
     "asylum": _ASYLUM,
     "undocumented": _UNWRITTEN,
