@@ -19,7 +19,7 @@ _OUTCOME = (
     r"(?:exp|expir\w+|laps\w+|curtail\w*|cancel\w*|revok\w+|refus\w+|reject\w+|granted|approved|extended|renewed|"
     r"declined|withdrawn|invalid\w*|r[au]n(?:s|ning)? out|finish\w*|ended|ends|ending|pending|outstanding|"
     r"(?:turned|knocked) down|in process|being processed|unclear|insecure|uncertain|dismissed|"
-    r"overturned|sorted|made|lodged|submitted|registered|up)"
+    r"overturned|sorted|stopped|pulled|made|lodged|submitted|registered|up)"
 )
 _STATE = (
     r"(?:\s?[,:(-]?\s?(?:which|that|is|was|has|had|been|be|being|will|would|due|to|about|just|now|still|only|never|"
@@ -30,7 +30,7 @@ _RIGHT: dict[EntityClass, re.Pattern[str]] = {
         r"(?:[\s\-]+(?:speaking|speakers?|interpreters?|translators?|dialect|language|line))+(?!\w)"
     ),
     _E.NATIONALITY: re.compile(
-        r"(?:[\s\-]+(?:nationals?(?!\s(?:police|army|formulary|insurance|guard|grid|express))|citizens?|citizenship|nationality|passports?|id|identity|residence|residency|"
+        r"(?:[\s\-]+(?:nationals?(?!\s(?:police|army|formulary|insurance|guard|grid|express))|citizens?|citizenship|nationality|passports?|ids?|identity|residence|residency|"
         r"travel|driving|driver'?s|licen[cs]es?|cards?|permits?|documents?|embassy|consulate|plates?|plated|"
         r"(?:(?:mobile|phone|telephone|whatsapp)\s)?(?:numbers?(?:\splates?)?|sim)|holders?|descent|origins?|heritage|"
         r"extraction|background|by\sbirth|born|accent|by\snationality|speaking|speakers?))+(?![\w'])"
@@ -76,7 +76,9 @@ _LEFT: dict[EntityClass, re.Pattern[str]] = {
         r"appeal\w*\sto\s|(?:been|get|gets|got|getting)\s(?:on\s(?:to\s)?)?|"
         r"(?:solicitor|lawyer|adviser|advice|help)\s(?:for|with|about|re)\s(?:her|his|their|my)\s|(?:ring|rang|call|phone|tell|told|contact|inform|email|text)(?:s|ed|ing)?\s)(?:the\s)?\Z"
     ),
-    _E.NATIONALITY: re.compile(r"\b(?:nationality\snot|not|half|part|dual|ethnic|native\sof|naturalised)\s\Z"),
+    _E.NATIONALITY: re.compile(
+        r"\b(?:false|fake|forged|counterfeit|nationality\snot|not|half|part|dual|ethnic|native\sof|naturalised)\s\Z"
+    ),
     _E.PROXY: re.compile(
         r"\b(?:notice\sfrom|solicitor\sat|(?:£\d[\d.]*\s(?:a|per|p)\s?/?(?:week|wk|w)\s)?on(?:\san?)?|via)\s\Z"
     ),
