@@ -71,7 +71,8 @@ class Reader:
         """Whether a name of people, things and British places is said to be an origin."""
         common = "word" in at.flags and (at.scan.capitals or at.form.islower())
         if common or at.following in self.groups.things or not at.place:
-            return not at.place and at.following in self.groups.people
+            said = at.form.istitle() and shapes.PERSON_BEFORE.search(at.left) is not None
+            return not at.place and (said or at.following in self.groups.people)
         return shapes.ORIGIN.search(at.left) is not None or at.scan.kind is Kind.ADDRESS
 
     def _street(self, at: Around) -> VoucherReason | None:
@@ -109,7 +110,17 @@ class Reader:
             if hit.entry.word not in self.groups.lower_ambiguous
         ):
             return _span(at, EntityClass.NATIONALITY)
-        if at.word in {"polish", "turk", "roma"} and shapes.PERSON_BEFORE.search(at.left):
+        if at.word in {
+            "polish",
+            "turk",
+            "roma",
+            "catalan",
+            "malay",
+            "slav",
+            "copt",
+            "tiv",
+            "peul",
+        } and shapes.PERSON_BEFORE.search(at.left):
             return _span(at, EntityClass.NATIONALITY)
         return _kept(at, VoucherReason.PHRASE)
 
@@ -158,6 +169,8 @@ class Reader:
         groups = self.groups
         if at.word == "polish" and not at.left.strip() and at.following in groups.polish_objects - {"was"}:
             return _kept(at, VoucherReason.VERB)
+        if at.following == "national" and at.after[-1] in {"police", "army", "guard", "assembly", "bank", "airline"}:
+            return _kept(at, VoucherReason.INSTITUTION)
         if at.adjective and at.following in groups.people:
             if at.following == "community" and at.after[-1] in groups.institutions:
                 return _kept(at, VoucherReason.INSTITUTION)
