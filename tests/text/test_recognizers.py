@@ -36,7 +36,7 @@ FOUND = [
     (E.IMMIGRATION_CONTACT, "The boss will ring immigration.", "immigration"),
     (E.IMMIGRATION_CONTACT, "Rang the Home Office about the witness.", "Home Office"),
     (E.IMMIGRATION_CONTACT, "IE informed at 0900.", "IE informed"),
-    (E.IMMIGRATION_CONTACT, "He signs on at the reporting centre weekly.", "reporting centre"),
+    (E.IMMIGRATION_CONTACT, "They sign weekly at the reporting centre.", "reporting centre"),
     (E.IMMIGRATION_DOCUMENT, "Card RT4412345 was taken.", "RT4412345"),
     (E.IMMIGRATION_DOCUMENT, "Ref 9876-5432-1098-7654 on the page.", "9876-5432-1098-7654"),
     (E.IMMIGRATION_DOCUMENT, "Passport no. 512345678 was seized.", "512345678"),
@@ -80,7 +80,7 @@ STAYS = [
     ("He enjoys Spanish and likes his teacher.", "phrase"),
     ("The parcel came late from an order from Japan.", "thing_modified"),
     ("She works across England and Wales.", "uk_place"),
-    ("He overstayed his welcome at the party.", "phrase"),
+    ("They overstayed their welcome by hours.", "phrase"),
 ]
 
 NOT_FOUND = [
@@ -92,7 +92,7 @@ NOT_FOUND = [
     "ICE contact in her phone is her aunt.",
     "The ambulance arrived at ten.",
     "A BSL interpreter was booked.",
-    "He was removed from the tenancy.",
+    "He was removed from the choir.",
     "It is illegal to park there.",
     "The case is with the insurer.",
     "Marital status: single",
