@@ -42,16 +42,25 @@ class Settings(BaseSettings):
         """librdkafka's connection settings.
 
         Raises:
-            ConfigError: no bootstrap servers, or a password file that cannot be read.
+            ConfigError: no bootstrap servers, a password file that cannot be read, or what SASL needs is missing.
         """
-        if not self.kafka_bootstrap:
-            raise ConfigError("settings", ["`SR_KAFKA_BOOTSTRAP` is not set: `host:port` of a broker"])
+        faults = [] if self.kafka_bootstrap else ["`SR_KAFKA_BOOTSTRAP` is not set: `host:port` of a broker"]
         password = self.kafka_password
         if self.kafka_password_file is not None:
             try:
                 password = self.kafka_password_file.read_text().strip()
             except OSError as error:
-                raise ConfigError("settings", [f"`SR_KAFKA_PASSWORD_FILE`: {error.strerror}"]) from error
+                faults.append(f"`SR_KAFKA_PASSWORD_FILE`: {error.strerror}")
+        if self.kafka_security_protocol.startswith("SASL_"):
+            needed = {"SASL_MECHANISM": self.kafka_sasl_mechanism, "USERNAME": self.kafka_username}
+            needed["PASSWORD_FILE"] = password
+            faults += [
+                f"`SR_KAFKA_{name}` is not set: `{self.kafka_security_protocol}` needs it"
+                for name, value in needed.items()
+                if not value
+            ]
+        if faults:
+            raise ConfigError("settings", faults)
         config = {
             "bootstrap.servers": self.kafka_bootstrap,
             "security.protocol": self.kafka_security_protocol,

@@ -80,10 +80,18 @@ def test_broken_policies_and_partners_stop_the_router(tmp_path: Path, keys_dir: 
 
 
 def test_no_broker_is_said_and_ends_with_its_code(keys_dir: Path) -> None:
-    done = start("router", {"SR_KAFKA_BOOTSTRAP": "127.0.0.1:9", "SR_KEYS_DIR": str(keys_dir)})
+    nobody = {"SR_KAFKA_BOOTSTRAP": "127.0.0.1:9", "SR_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}
+    done = start("router", nobody | {"SR_KEYS_DIR": str(keys_dir)})
     assert done.returncode == Exit.UNREACHABLE
     assert "is the broker up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_connection_without_its_principal_is_refused_with_all_that_is_missing(keys_dir: Path) -> None:
+    done = start("router", {"SR_KAFKA_BOOTSTRAP": "127.0.0.1:9", "SR_KEYS_DIR": str(keys_dir)})
+    assert done.returncode == Exit.USAGE
+    for name in ("SR_KAFKA_SASL_MECHANISM", "SR_KAFKA_USERNAME", "SR_KAFKA_PASSWORD_FILE"):
+        assert f"`{name}` is not set" in done.stderr
 
 
 def test_a_principal_without_permission_is_refused(broker: EmbeddedKafka, keys_dir: Path) -> None:
