@@ -1,139 +1,124 @@
-"""Risk lifted from a text before it is masked: closed codes that do not depend on nationality."""
+"""Risk lifted from a text before it is masked: closed codes that do not depend on nationality.
+
+Words and patterns are data, `lexicon/risk.yaml`; the language of the patterns is explained in `symbols.py`.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-_T = (
-    r"(?:threat\w*|said he(?:'d| would| will)|said she(?:'d| would| will)|says he(?:'ll| will)|"
-    r"will|would|going to|'ll|'d|warned|told (?:her|him|me))"
-)
-_WHO = r"(?:her|him|me|us|them|you|my \w+|the \w+)"
-_RULES: dict[str, re.Pattern[str]] = {
-    "kill_or_harm": re.compile(
-        rf"\b(?:threats? to (?:kill|life|harm)|{_T}\b[^.\n]{{0,40}}\b(?:kill|murder|stab|burn|hurt|"
-        rf"beat|batter|strangle|shoot|slash|"
-        rf"break {_WHO}|smash {_WHO}|finish {_WHO}|harm)|strangl\w+|chok(?:ed|ing)|knife|machete|acid)\b"
-    ),
-    "children": re.compile(
-        rf"\b(?:{_T}\b[^.\n]{{0,50}}\b(?:take|keep|have|get|steal|hurt|lose|"
-        rf"snatch)\b[^.\n]{{0,20}}\b(?:kids?|child(?:ren)?|baby|son|daughter|"
-        rf"custody)|(?:take|taking|took|keep|kept) (?:the|her|his|my|our) (?:kids|children|baby|son|"
-        rf"daughter)|without (?:the|her|my) (?:baby|kids|children)|"
-        r"(?:lose|losing) (?:the|her|my) (?:kids|children|baby)|abduct\w*)\b"
-    ),
-    "home": re.compile(
-        rf"\b(?:(?:kick|throw|chuck|put) {_WHO} out\b(?! of (?:the )?(?:uk|country))|evict\w*|(?:make|"
-        rf"made|leave|left) {_WHO} homeless|on the street|"
-        r"lock(?:ed)? (?:her|him|me|them) (?:out|in)|change the locks)\b"
-    ),
-    "money": re.compile(
-        r"\b(?:(?:takes?|took|taking|keeps?|kept|controls?|withh\w+) (?:all )?(?:her|his|my|"
-        r"their) (?:money|wages?|salary|benefits?|bank card|pay)|"
-        r"not paid|unpaid|wages (?:stopped|nil|kept|withheld)|owes? (?:him|them|her|a debt|£\s?\d)|"
-        r"debt bond\w*|£\d+ an? (?:week|month)|"
-        r"demand\w* (?:money|£)|financial(?:ly)? (?:abuse|control)\w*|no money)\b"
-    ),
-    "image": re.compile(
-        r"\b(?:(?:intimate|naked|nude|explicit|sexual|private) (?:pictures?|photos?|images?|videos?|"
-        r"films?|pics)|"
-        r"(?:send|post|share|hand|show|publish)\w* (?:the |her |his |my )?(?:pictures?|photos?|"
-        r"images?|videos?|film)\b|revenge porn)\b"
-    ),
-    "exposure": re.compile(
-        r"\b(?:(?:tell|telling|send\w*|show) (?:them |it )?(?:to )?(?:her|his|my|the|their) (?:family|"
-        r"father|mother|parents|community|mosque|church|husband|employer|"
-        r"boss|work|school|college|university)|out(?:ing|ed)? (?:her|him|me)|honou?r based|hba|shame)\b"
-    ),
-    "report_to_an_authority": re.compile(
-        rf"\b(?:(?:ring|rang|call|calling|tell|report|reporting|inform|contact|email|phone|write to|"
-        rf"written to|grass|shop)\b[^.\n]{{0,30}}\b"
-        rf"(?:police|immigration|home office|ukvi|social services|benefits?|dwp|council|authorit\w+|"
-        rf"the ho|hotline|border force|hmrc)|"
-        rf"(?:get|have|getting|having|had|got) {_WHO} (?:deported|removed from the|arrested|sent back|"
-        rf"sectioned|locked up)|"
-        rf"(?:be|being|get) (?:deported|sent back|reported)|on (?:a|the) (?:next )?(?:plane|flight)\b)"
-    ),
-    "coercive_control": re.compile(
-        r"\b(?:coercive|controlling|not allowed (?:out|a phone|to leave|to see|to go|friends)|"
-        r"not been (?:let|allowed) out|locked in|isolat\w+|monitors?|tracker|"
-        r"checks (?:her|his|my) phone|follows (?:her|me)|(?:takes?|took|taken|hides?) (?:her|my|"
-        r"his) phone|controls (?:her|his|my))\b"
-    ),
-    "documents_or_money_controlled": re.compile(
-        r"\b(?:(?:has|have|holds?|kept|keeps?|took|taken|takes|taking|hid\w*|hides|burn\w*|destroy\w*|"
-        r"tore|got|withh\w+|confiscat\w+) (?:all |up |away )?"
-        r"(?:the |her |his |my |their |both |children's )*(?:passports?|papers|documents?|docs|"
-        r"id(?: card)?|brp|visa|bank cards?|certificates?|wages|card)|"
-        r"passports? (?:is |was |were |are )?(?:kept|held|taken|locked|hidden)|holds all documents)\b"
-    ),
-}
-#: A code is looked for only where one of its stems stands in the text.
-_STEMS: dict[str, tuple[str, ...]] = {
-    "kill_or_harm": (
-        "kill",
-        "murder",
-        "stab",
-        "burn",
-        "hurt",
-        "beat",
-        "batter",
-        "strang",
-        "shoot",
-        "slash",
-        "break",
-        "smash",
-        "finish",
-        "harm",
-        "chok",
-        "knife",
-        "machete",
-        "acid",
-        "threat",
-    ),
-    "children": ("kid", "child", "baby", "son", "daughter", "custody", "abduct"),
-    "home": ("out", "evict", "homeless", "street", "lock"),
-    "money": ("money", "wage", "salary", "benefit", "bank", "pay", "paid", "owe", "debt", "£", "financ"),
-    "image": ("pic", "photo", "image", "video", "film", "porn"),
-    "exposure": ("tell", "send", "show", "out", "honour", "honor", "hba", "shame"),
-    "report_to_an_authority": (
-        "police",
-        "immigration",
-        "home office",
-        "ukvi",
-        "social",
-        "benefit",
-        "dwp",
-        "council",
-        "authorit",
-        "ho",
-        "deport",
-        "report",
-        "plane",
-        "flight",
-        "sent back",
-        "border",
-        "hmrc",
-    ),
-    "coercive_control": ("coerc", "control", "allowed", "let", "lock", "isolat", "monitor", "track", "phone", "follow"),
-    "documents_or_money_controlled": (
-        "passport",
-        "paper",
-        "document",
-        "docs",
-        "id",
-        "brp",
-        "visa",
-        "card",
-        "certificate",
-        "wage",
-    ),
-}
-CODES = frozenset(_RULES)
+import yaml
+
+from services.kernel.errors import ConfigError
+from services.kernel.schema.words import THREATS, RiskMark
+from services.redactor.text.symbols import Grammar, Symbols
+
+PATH = Path(__file__).parent / "lexicon" / "risk.yaml"
+#: The values of `risk.threats` and the names of the two flags.
+CODES = THREATS | {RiskMark.COERCIVE_CONTROL.value, RiskMark.CONTROLLED.value}
+_KEYS = {"words", "phrases", "frequent", "common", "denied", "codes"}
+_CODE_KEYS = {"patterns", "examples", "misses"}
+#: How many words before a match can deny it.
+_REACH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One pattern of one code."""
+
+    code: str
+    find: re.Pattern[str]
+    needs: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifter:
+    """Finds the codes of a text; built once, then pure. `rules` has the rules that need a symbol, by symbol."""
+
+    symbols: Symbols
+    rules: dict[str, tuple[Rule, ...]]
+    denied: re.Pattern[str]
+
+    def lift(self, low: str) -> frozenset[str]:
+        """The codes that the lower-case text shows; the time taken grows with its length."""
+        line = self.symbols.line(low)
+        seen = set(line)
+        codes: set[str] = set()
+        for symbol in self.rules.keys() & seen:
+            for rule in self.rules[symbol]:
+                if rule.code in codes or any(map(seen.isdisjoint, rule.needs)):
+                    continue
+                if self._shows(rule.find, line):
+                    codes.add(rule.code)
+        return frozenset(codes)
+
+    def _shows(self, find: re.Pattern[str], line: str) -> bool:
+        """Whether there is a match that the words before it do not deny."""
+        found = find.search(line)
+        while found:
+            start = found.start()
+            if not self.denied.search(line, max(0, start - _REACH), start):
+                return True
+            found = find.search(line, start + 1)
+        return False
 
 
 def lift(low: str) -> frozenset[str]:
     """The risk codes that the lower-case text shows."""
-    return frozenset(
-        code for code, pattern in _RULES.items() if any(stem in low for stem in _STEMS[code]) and pattern.search(low)
-    )
+    return _lifter().lift(low)
+
+
+def prove() -> None:
+    """Read the file and try it on its own examples; raises ConfigError naming every fault."""
+    raw = _read()
+    lifter = _lifter()
+    faults = []
+    for code, item in raw["codes"].items():
+        faults += [f"`{code}` misses its example `{text}`" for text in item["examples"] if code not in lifter.lift(text)]
+        faults += [f"`{code}` finds `{text}`" for text in item["misses"] if code in lifter.lift(text)]
+    if faults:
+        raise ConfigError("the risk patterns do not do what they say", faults)
+
+
+@cache
+def _lifter() -> Lifter:
+    return build(_read())
+
+
+def build(raw: dict[str, Any]) -> Lifter:
+    """Compile what the file says; raises ConfigError naming every pattern that cannot be read."""
+    patterns = [(code, text) for code, item in raw["codes"].items() for text in item["patterns"]]
+    faults: list[str] = []
+    grammar = Grammar(
+        words=raw["words"], phrases=raw["phrases"], frequent=raw["frequent"], common=raw["common"],
+        patterns=[*(text for _, text in patterns), raw["denied"]],
+    )  # fmt: skip
+    rules: dict[str, list[Rule]] = {}
+    for code, text in patterns:
+        try:
+            pattern = grammar.compile(text)
+        except (KeyError, ValueError) as error:
+            faults.append(f"`{code}`, pattern `{text}`: {error}")
+            continue
+        rule = Rule(code, pattern.find, pattern.needs[1:])
+        for anchor in pattern.needs[0]:
+            rules.setdefault(anchor, []).append(rule)
+    if faults:
+        raise ConfigError("the risk patterns cannot be read", faults)
+    denied = re.compile(grammar.compile(raw["denied"]).find.pattern + r"\Z")
+    return Lifter(grammar.symbols, {symbol: tuple(found) for symbol, found in rules.items()}, denied)
+
+
+def _read() -> dict[str, Any]:
+    raw: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
+    faults = [f"want the keys {sorted(_KEYS)}"] if set(raw) != _KEYS else []
+    if not faults and set(raw["codes"]) != CODES:
+        faults.append(f"want the codes {sorted(CODES)}")
+    faults += [f"`{code}` wants {sorted(_CODE_KEYS)}" for code, i in raw.get("codes", {}).items() if set(i) != _CODE_KEYS]
+    if faults:
+        raise ConfigError("the risk patterns cannot be read", faults)
+    return raw
