@@ -15,7 +15,7 @@ import yaml
 
 from services.kernel.errors import ConfigError
 from services.kernel.schema.words import THREATS, RiskMark
-from services.redactor.text.symbols import Grammar, Symbols
+from services.redactor.text.symbols import END, Grammar, Symbols
 
 PATH = Path(__file__).parent / "lexicon" / "risk.yaml"
 #: The values of `risk.threats` and the names of the two flags.
@@ -45,15 +45,16 @@ class Lifter:
 
     def lift(self, low: str) -> frozenset[str]:
         """The codes that the lower-case text shows; the time taken grows with its length."""
-        line = self.symbols.line(low)
-        seen = set(line)
+        anchors = self.rules.keys()
         codes: set[str] = set()
-        for symbol in self.rules.keys() & seen:
-            for rule in self.rules[symbol]:
-                if rule.code in codes or any(map(seen.isdisjoint, rule.needs)):
-                    continue
-                if self._shows(rule.find, line):
-                    codes.add(rule.code)
+        for sentence in self.symbols.line(low).split(END):
+            seen = set(sentence)
+            for symbol in anchors & seen:
+                for rule in self.rules[symbol]:
+                    if rule.code in codes or any(map(seen.isdisjoint, rule.needs)):
+                        continue
+                    if self._shows(rule.find, sentence):
+                        codes.add(rule.code)
         return frozenset(codes)
 
     def _shows(self, find: re.Pattern[str], line: str) -> bool:
