@@ -81,6 +81,7 @@ class TextEngine:
     @classmethod
     def build(cls) -> TextEngine:
         """Load lexicon and rules and prove every rule on its own example; raises ConfigError."""
+        risk.prove()
         rules = rule_files.read()
         groups = Groups.read()
         entries = lexicon.read()

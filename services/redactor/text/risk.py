@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -26,9 +26,8 @@ _CODE_KEYS = {"patterns", "examples", "misses"}
 _REACH = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One pattern of one code."""
+class Rule(NamedTuple):
+    """One pattern of one code, and sets of symbols of each of which its sentence must have one."""
 
     code: str
     find: re.Pattern[str]
@@ -50,11 +49,13 @@ class Lifter:
         for sentence in self.symbols.line(low).split(END):
             seen = set(sentence)
             for symbol in anchors & seen:
-                for rule in self.rules[symbol]:
-                    if rule.code in codes or any(map(seen.isdisjoint, rule.needs)):
-                        continue
-                    if self._shows(rule.find, sentence):
-                        codes.add(rule.code)
+                for code, find, needs in self.rules[symbol]:
+                    for need in needs:
+                        if need.isdisjoint(seen):
+                            break
+                    else:
+                        if code not in codes and self._shows(find, sentence):
+                            codes.add(code)
         return frozenset(codes)
 
     def _shows(self, find: re.Pattern[str], line: str) -> bool:
@@ -79,8 +80,12 @@ def prove() -> None:
     lifter = _lifter()
     faults = []
     for code, item in raw["codes"].items():
-        faults += [f"`{code}` misses its example `{text}`" for text in item["examples"] if code not in lifter.lift(text)]
-        faults += [f"`{code}` finds `{text}`" for text in item["misses"] if code in lifter.lift(text)]
+        faults += [
+            f"`{code}` misses its example `{text}`"
+            for text in item["examples"]
+            if code not in lifter.lift(text.lower())
+        ]
+        faults += [f"`{code}` finds `{text}`" for text in item["misses"] if code in lifter.lift(text.lower())]
     if faults:
         raise ConfigError("the risk patterns do not do what they say", faults)
 
@@ -94,10 +99,14 @@ def build(raw: dict[str, Any]) -> Lifter:
     """Compile what the file says; raises ConfigError naming every pattern that cannot be read."""
     patterns = [(code, text) for code, item in raw["codes"].items() for text in item["patterns"]]
     faults: list[str] = []
-    grammar = Grammar(
-        words=raw["words"], phrases=raw["phrases"], frequent=raw["frequent"], common=raw["common"],
-        patterns=[*(text for _, text in patterns), raw["denied"]],
-    )  # fmt: skip
+    try:
+        grammar = Grammar(
+            words=raw["words"], phrases=raw["phrases"], frequent=raw["frequent"], common=raw["common"],
+            patterns=[*(text for _, text in patterns), raw["denied"]],
+        )  # fmt: skip
+        denied = re.compile(grammar.compile(raw["denied"]).find.pattern + r"\Z")
+    except (KeyError, ValueError) as error:
+        raise ConfigError("the risk patterns cannot be read", [str(error)]) from error
     rules: dict[str, list[Rule]] = {}
     for code, text in patterns:
         try:
@@ -110,7 +119,6 @@ def build(raw: dict[str, Any]) -> Lifter:
             rules.setdefault(anchor, []).append(rule)
     if faults:
         raise ConfigError("the risk patterns cannot be read", faults)
-    denied = re.compile(grammar.compile(raw["denied"]).find.pattern + r"\Z")
     return Lifter(grammar.symbols, {symbol: tuple(found) for symbol, found in rules.items()}, denied)
 
 
@@ -119,7 +127,9 @@ def _read() -> dict[str, Any]:
     faults = [f"want the keys {sorted(_KEYS)}"] if set(raw) != _KEYS else []
     if not faults and set(raw["codes"]) != CODES:
         faults.append(f"want the codes {sorted(CODES)}")
-    faults += [f"`{code}` wants {sorted(_CODE_KEYS)}" for code, i in raw.get("codes", {}).items() if set(i) != _CODE_KEYS]
+    faults += [
+        f"`{code}` wants {sorted(_CODE_KEYS)}" for code, i in raw.get("codes", {}).items() if set(i) != _CODE_KEYS
+    ]
     if faults:
         raise ConfigError("the risk patterns cannot be read", faults)
     return raw

@@ -19,7 +19,10 @@ _FIRST_SYMBOL = 0x100
 #: Sets of symbols that are asked for before a pattern is tried.
 _NEEDS = 3
 _FIXED = {",": COMMA, ".": END}
-_TYPOGRAPHY = str.maketrans("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"--")
+_TYPOGRAPHY = (
+    ("\u2018", "'"), ("\u2019", "'"), ("\u201c", '"'), ("\u201d", '"'), ("\u2013", "-"), ("\u2014", "-"),
+    ("\u2026", "."), ("\u200b", ""), ("\u00ad", ""), ("\u00a0", " "),
+)  # fmt: skip
 #: Makes words, commas and ends of sentences stand alone. In order: `'s` and quotation marks go, `'ll` is a word.
 _SPACED = (
     (".", " . "), ("!", " . "), ("?", " . "), (";", " . "), ("\n\n", " . "), (",", " , "), ("\u00a3", " \u00a3 "),
@@ -35,7 +38,8 @@ class Symbols(dict[str, str]):
     def line(self, low: str) -> str:
         """One symbol for each word, comma and end of sentence of a lower-case text."""
         if not low.isascii():
-            low = low.translate(_TYPOGRAPHY)
+            for old, new in _TYPOGRAPHY:
+                low = low.replace(old, new)
         for old, new in _SPACED:
             low = low.replace(old, new)
         return "".join(map(self.get, low.split(), repeat(OTHER)))
