@@ -43,16 +43,16 @@ def test_the_statements_are_what_they_should_be() -> None:
 def test_codes_agree_with_the_annotation(engine: TextEngine) -> None:
     done = compare(STATEMENTS, lambda text: engine.redact(text).risk)
     print(f"\nstatements\n{done}")
-    assert done.f1 >= 0.98
-    assert done.exact >= 0.97
+    assert done.f1 >= 0.97
+    assert done.exact >= 0.95
 
 
 def test_codes_of_unseen_statements(engine: TextEngine) -> None:
     done = compare(HELD_OUT, lambda text: engine.redact(text).risk)
     print(f"\nheld out\n{done}")
-    assert done.f1 >= 0.65
-    assert done.exact >= 0.55
-    assert done.both.total() / (done.both + done.extra).total() >= 0.85
+    assert done.f1 >= 0.77
+    assert done.exact >= 0.68
+    assert done.both.total() / (done.both + done.extra).total() >= 0.95
 
 
 @pytest.mark.parametrize("kind", ["statements", "held_out"])
