@@ -57,13 +57,13 @@ def test_codes_of_unseen_statements(engine: TextEngine) -> None:
 
 @pytest.mark.parametrize("kind", ["statements", "held_out"])
 def test_what_is_left_still_tells_of_the_threat(engine: TextEngine, kind: str) -> None:
-    """Masks take the authority out of a threat to report to it; every other threat is still read from the rest."""
+    """Masks take the authority or the document away; every other threat is still read from the rest."""
     lost = kept = 0
     for item in read(kind):
         done = engine.redact(item["text"])
         assert not done.held
         assert len(done.text.replace(TOKEN, "").split()) >= 5
-        before = done.risk - {"report_to_an_authority"}
+        before = done.risk - {"report_to_an_authority", "documents_or_money_controlled"}
         after = risk.lift(done.text.lower())
         lost += len(before - after)
         kept += len(before & after)
