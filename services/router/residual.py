@@ -22,6 +22,7 @@ from services.router.residual_names import has_code
 from services.router.residual_text import Folded, encoded_parts, fold, spaced_words
 from services.router.residual_vouchers import Confirmer
 from services.router.residual_words import load_words
+from services.router.text_view import Shortened
 
 _LEXICON = Path(__file__).with_name("residual_lexicon.tsv")
 _MODES = frozenset({"plain", "cased", "never"})
@@ -34,11 +35,15 @@ _OF_WORDS = frozenset({Tag.FREE_TEXT, Tag.NAME, Tag.ADDRESS})
 
 
 class Leaf(NamedTuple):
-    """Words that would leave: the pointer of their source in the redacted record, the text, its tag."""
+    """Words that would leave: the pointer of their source in the redacted record, the text, its tag.
+
+    `seen` is the text as it leaves, where masks were taken out of it.
+    """
 
     pointer: str
     text: str
     tag: Tag
+    seen: Shortened = Shortened("", ())
 
 
 class Hit(NamedTuple):
@@ -131,9 +136,11 @@ class Residual:
         1. A hit that no voucher covers.
         2. A voucher whose reason this file's own check does not confirm.
         3. A hit that no voucher may explain.
+        4. A hit that came about where something was taken out.
         """
         finds: list[Find] = []
         for leaf in leaves:
+            finds += self._joined(leaf)  # 4
             given = vouchers.of(leaf.pointer)
             hits = self._hits(leaf)
             if not hits and not given:
@@ -146,6 +153,14 @@ class Residual:
                 elif not any(start <= hit.start and hit.end <= end for start, end, _ in held):  # 1
                     finds.append(Find(leaf.pointer, hit.start, hit.end, hit.what))
         return finds
+
+    def _joined(self, leaf: Leaf) -> Iterable[Find]:
+        """Hits over a place at which something was taken out: `leave [removed] to remain`."""
+        text, joins = leaf.seen
+        if joins:
+            for hit in self._lexicon.hits(fold(text)):
+                if any(hit.start < join < hit.end for join in joins):
+                    yield Find(leaf.pointer, hit.start, hit.end, "joined")
 
     def _hits(self, leaf: Leaf, depth: int = _DEPTH) -> list[Hit]:
         """Hits of a leaf, also inside what is percent- or base64-encoded in it."""

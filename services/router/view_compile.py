@@ -13,6 +13,7 @@ from services.kernel.mask import TOKEN
 from services.kernel.vocabulary import Role, Tag
 from services.router.coarsen import TABLES
 from services.router.residual import Leaf, gives_away
+from services.router.text_view import Shortened, shorten
 
 #: Stands where a partner's keyed id goes; has the shape of one, so that the view validates before it is filled.
 PLACEHOLDER = "0" * 32
@@ -207,7 +208,9 @@ class _Compiler:
             if type(value) is str:
                 if not value or _hidden(value) or (not run.claims.protected if free else TOKEN in value):
                     return None
-                run.leaves.append(Leaf(scope.pointer + suffix, value, tag))
+                seen = shorten(value) if free else Shortened(value, ())
+                run.leaves.append(Leaf(scope.pointer + suffix, value, tag, seen))
+                return seen.text or None
             elif type(value) is dict or type(value) is list:
                 return None
             return value

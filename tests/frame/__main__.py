@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.kernel.mask import TOKEN
 from services.redactor.text.engine import TextEngine
+from services.router.text_view import shorten
 from tests.frame.attacker import Attacker
 from tests.frame.corpus import cases
 
@@ -16,9 +16,9 @@ if __name__ == "__main__":
         redacted = [engine.redact(case.text).text for case in made]
         attackers = {
             "not redacted": Attacker([case.text for case in made], foreign),
-            "redacted, words and number of masks": Attacker(redacted, foreign),
+            "redacted, words and counts": Attacker(redacted, foreign),
             "redacted, words alone": Attacker(redacted, foreign, counts=False),
-            "redacted, number of masks alone": Attacker([TOKEN * text.count(TOKEN) for text in redacted], foreign),
+            "as partners see it": Attacker([shorten(text).text for text in redacted], foreign),
         }
         for name, attacker in attackers.items():
             words = ", ".join(f"{word} {weight:+.2f}" for word, weight in attacker.words(8))

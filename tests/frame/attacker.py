@@ -1,4 +1,4 @@
-"""An attacker: logistic regression over the words of a text and its number of masks, cross-validated."""
+"""An attacker: logistic regression over the words of a text, its masks and its length, cross-validated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _FOLDS = 5
 _MIN_TEXTS = 3  # a word in fewer texts teaches nothing
 _RIDGE = 1.0
 _STEPS = 400  # of gradient descent
+_END = re.compile(r"[.!?](?:\s|$)")
 MASKS = "(number of masks)"
+COUNTS = (MASKS, "(number of words)", "(number of sentences)")
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -24,8 +26,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 class Attacker:
     """Learns from four fifths of the texts whom they are about and guesses the rest; every text is guessed once.
 
-    `counts`: whether it sees the number of masks, or only the words that were left. Texts of the two groups must
-    alternate, so that every fold has both.
+    `counts`: whether it sees the numbers of masks, words and sentences too, or only which words were left. Texts of
+    the two groups must alternate, so that every fold has both.
     """
 
     def __init__(self, texts: Sequence[str], foreign: Sequence[bool], *, counts: bool = True) -> None:
@@ -33,14 +35,15 @@ class Attacker:
         seen = Counter(word for words in self._words for word in words)
         self._names = sorted(word for word, texts_with in seen.items() if texts_with >= _MIN_TEXTS)
         places = {word: index for index, word in enumerate(self._names)}
-        self._x = np.zeros((len(texts), len(places) + counts))
+        self._x = np.zeros((len(texts), len(places) + len(COUNTS) * counts))
         for row, words in enumerate(self._words):
             for word in words:
                 if word in places:
                     self._x[row, places[word]] = 1.0
             if counts:
-                self._x[row, -1] = texts[row].count(TOKEN)
-        self._names += [MASKS] * counts
+                text = texts[row]
+                self._x[row, -len(COUNTS) :] = (text.count(TOKEN), len(_WORD.findall(text)), len(_END.findall(text)))
+        self._names += list(COUNTS) * counts
         self._y = np.array(foreign, dtype=float)
 
     def auc(self) -> float:

@@ -1,4 +1,7 @@
-"""An attacker must not tell foreign from British victims by redacted text. `python -m tests.frame` prints more."""
+"""An attacker must not tell foreign from British victims by the text that partners see.
+
+`python -m tests.frame` prints more.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from statistics import mean
 import pytest
 
 from services.redactor.text.engine import TextEngine
+from services.router.text_view import shorten
 from tests.frame.attacker import MASKS, Attacker
 from tests.frame.corpus import BRITISH_STATED, Case, cases
 
 #: What is asked: no better than this.
 AIM = 0.60
-#: By the words left around masks alone, today; the aim is AIM.
-WORDS_ALONE = 0.65
+#: The same if every foreign victim's text disclosed, which is not the case; it shall not slide.
+ALL_DISCLOSING = 0.70
 #: Assumed share of foreign victims' texts that disclose: agencies hold nationality in a coded field as well.
 DISCLOSING = 0.5
 TEXTS = 2000
@@ -26,9 +30,13 @@ def made() -> list[Case]:
 
 
 @pytest.fixture(scope="module")
-def redacted(made: list[Case]) -> list[str]:
-    engine = TextEngine.build()
-    return [engine.redact(case.text).text for case in made]
+def engine() -> TextEngine:
+    return TextEngine.build()
+
+
+def seen(engine: TextEngine, made: list[Case]) -> list[str]:
+    """The texts as partners get them."""
+    return [shorten(engine.redact(case.text).text).text for case in made]
 
 
 def told(attacker: Attacker) -> float:
@@ -63,10 +71,16 @@ def test_one_word_or_one_mask_more_is_enough_for_it() -> None:
     assert Attacker(masks, [True, False] * 50, counts=False).auc() == 0.5
 
 
-def test_by_the_words_around_masks(made: list[Case], redacted: list[str]) -> None:
-    assert told(Attacker(redacted, [case.foreign for case in made], counts=False)) <= WORDS_ALONE
+def test_the_attacker_cannot_use_what_partners_see(engine: TextEngine, made: list[Case]) -> None:
+    assert told(Attacker(seen(engine, made), [case.foreign for case in made])) <= AIM
 
 
-@pytest.mark.xfail(reason="a mask that shows tells by itself: 74 % of foreign and 50 % of British texts have one")
-def test_by_words_and_number_of_masks(made: list[Case], redacted: list[str]) -> None:
-    assert told(Attacker(redacted, [case.foreign for case in made])) <= AIM
+def test_nor_much_if_every_foreign_text_disclosed(engine: TextEngine) -> None:
+    everybody = cases(TEXTS, disclosing=1.0)
+    assert told(Attacker(seen(engine, everybody), [case.foreign for case in everybody])) <= ALL_DISCLOSING
+
+
+def test_masks_that_show_would_tell(engine: TextEngine, made: list[Case]) -> None:
+    """Why they are taken out."""
+    redacted = [engine.redact(case.text).text for case in made]
+    assert told(Attacker(redacted, [case.foreign for case in made])) > AIM

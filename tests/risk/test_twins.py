@@ -7,10 +7,10 @@ One thing is set aside: the ordinary twin's own words in a view that has a narra
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from services.cli.pipeline import Sample
@@ -23,6 +23,7 @@ from services.redactor.build import build_step as build_redactor
 from services.redactor.text import risk
 from services.redactor.text.engine import TextEngine
 from services.router.build import build_step as build_router
+from services.router.text_view import shorten
 from tests.risk.helpers import read
 from tests.twins.test_twins import SAMPLES, Steps, is_protected, partners_see, places, plan_of
 
@@ -59,11 +60,21 @@ def saying(sample: Sample, said: str) -> Message:
     return sample.message(value)
 
 
+def aside(value: Any, shown: str | None) -> bytes:
+    """A view with the text that partners see left out; what is null is as good as a text of which nothing is left."""
+    if isinstance(value, dict):
+        kept = {key: child for key, child in value.items() if child is not None and child != shown}
+        return orjson.dumps({key: orjson.Fragment(aside(child, shown)) for key, child in kept.items()})
+    if isinstance(value, list):
+        return orjson.dumps([orjson.Fragment(aside(child, shown)) for child in value])
+    return orjson.dumps(value)
+
+
 def sent(message: Message, steps: Steps, text: str) -> list[tuple[Any, ...]]:
     """What partners get, with `text`, the redacted narrative, set aside."""
-    narrative = json.dumps(text, ensure_ascii=False).encode()
+    shown = shorten(text).text or None
     return [
-        (one.topic, one.key, one.headers, (one.value or b"").replace(narrative, b'"..."'))
+        (one.topic, one.key, one.headers, aside(orjson.loads(one.value or b""), shown))
         for one in partners_see(message, steps)
     ]
 

@@ -82,6 +82,7 @@ _RIGHT: dict[EntityClass, re.Pattern[str]] = {
         r"(?:\s+(?:house|hotel|team|worker|accommodation|accom|support|officer|number|mobile|address|"
         r"staff))+\b"
     ),
+    _E.COUNTRY_OF_ORIGIN: re.compile(r"\s+(?:originally|by birth)\b"),
     _E.IMMIGRATION_DOCUMENT: re.compile(r"(?:\s+(?:number|no\.?|card|cards|permit)(?!\w))+"),
     _E.IMMIGRATION_CONTACT: re.compile(
         r"(?:\s+(?:officers?|team|enforcement|hotline|"
