@@ -19,7 +19,7 @@ from services.redactor.text.context import Scan
 from services.redactor.text.model import Span
 
 FOLDER = Path(__file__).parent / "rules"
-FILES = ("contact", "context", "document", "entry", "language", "origin", "proxy", "status")
+FILES = ("contact", "context", "context_journey", "document", "entry", "language", "origin", "proxy", "status")
 _KEYS = {"name", "entity", "triggers", "pattern", "case", "always", "context", "example", "misses"}
 
 
