@@ -19,7 +19,6 @@ from services.redactor.text.context import Scan
 from services.redactor.text.model import Span
 
 FOLDER = Path(__file__).parent / "rules"
-FILES = ("contact", "context", "context_journey", "document", "entry", "language", "origin", "proxy", "status")
 _KEYS = {"name", "entity", "triggers", "pattern", "case", "always", "context", "example", "misses"}
 
 
@@ -64,11 +63,11 @@ class Rule:
 
 
 def read(folder: Path = FOLDER) -> list[Rule]:
-    """Read all rules; raises ConfigError listing every faulty one."""
+    """Read the rules of every file; raises ConfigError listing every faulty one."""
     rules: list[Rule] = []
     faults: list[str] = []
-    for name in FILES:
-        raw = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    for path in sorted(folder.glob("*.yaml")):
+        name, raw = path.stem, yaml.safe_load(path.read_text(encoding="utf-8"))
         for item in raw["rules"]:
             fault = _fault(item)
             if fault:
