@@ -47,7 +47,7 @@ class Groups:
     @classmethod
     def read(cls, folder: Path = FOLDER) -> Groups:
         """Read the groups; raises ConfigError where one is missing, empty or unknown."""
-        raw = yaml.safe_load((folder / "context.yaml").read_text(encoding="utf-8"))
+        raw = yaml.load((folder / "context.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         names = [field.name for field in fields(cls)]
         faults = [f"context group `{name}` is missing or empty" for name in names if not raw.get(name)]
         faults += [f"context group `{name}` is unknown" for name in raw if name not in names]

@@ -123,7 +123,7 @@ def build(raw: dict[str, Any]) -> Lifter:
 
 
 def _read() -> dict[str, Any]:
-    raw: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
+    raw: dict[str, Any] = yaml.load(PATH.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     faults = [f"want the keys {sorted(_KEYS)}"] if set(raw) != _KEYS else []
     if not faults and set(raw["codes"]) != CODES:
         faults.append(f"want the codes {sorted(CODES)}")

@@ -67,7 +67,7 @@ def read(folder: Path = FOLDER) -> list[Rule]:
     rules: list[Rule] = []
     faults: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
-        name, raw = path.stem, yaml.safe_load(path.read_text(encoding="utf-8"))
+        name, raw = path.stem, yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         for item in raw["rules"]:
             fault = _fault(item)
             if fault:
