@@ -7,9 +7,8 @@ import sys
 from services.kernel.kafka import service
 from services.kernel.kafka.topology import load_topology
 from services.kernel.settings import Settings, load_settings
-from services.redactor.build import build_step
 
-__all__ = ["build_step", "start"]
+__all__ = ["start"]
 
 
 def start(settings: Settings) -> None:
