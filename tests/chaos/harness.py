@@ -22,7 +22,11 @@ PARTITIONS = 4
 
 @dataclass
 class Report:
-    """What a run did and what its readers saw, for committed readers unless it says otherwise."""
+    """What a run did and what its readers saw, for committed readers unless it says otherwise.
+
+    `longest_block`: seconds that a record lay in a partner topic before a committed reader got it, because an open
+    transaction held it or one before it. `longest_silence`: seconds without any record in a topic, whatever the reason.
+    """
 
     sent: Counter[str] = field(default_factory=Counter)
     kills: int = 0
@@ -31,6 +35,7 @@ class Report:
     gaps: list[str] = field(default_factory=list)
     unaccounted: int = 0
     longest_silence: float = 0.0
+    longest_block: float = 0.0
     events: list[str] = field(default_factory=list)
     partner_records: int = 0
     uncommitted_seen: int = 0
@@ -58,6 +63,7 @@ class Watch(threading.Thread):
         self._consumer.assign([TopicPartition(t, p, 0) for t in topics for p in range(PARTITIONS)])
         self.done = threading.Event()
         self.records: list[tuple[str, bytes]] = []
+        self.at: dict[tuple[str, int, int], float] = {}
         self.last: dict[str, float] = {}
         self.silence: dict[str, float] = defaultdict(float)
         self.silent_until: dict[str, float] = {}
@@ -69,6 +75,7 @@ class Watch(threading.Thread):
                 if message.error() is None:
                     self.records.append((message.topic(), message.key()))
                     now = time.monotonic()
+                    self.at[message.topic(), message.partition(), message.offset()] = now
                     gap = self._gap(self.last.get(message.topic(), now), now)
                     if gap > self.silence[message.topic()]:
                         self.silence[message.topic()] = gap
@@ -176,6 +183,9 @@ class KillRun:
         ever = set(uncommitted.records)
         report.uncommitted_seen = len(uncommitted.records)
         report.uncommitted_without_entry = len(ever - allowed)
+        report.longest_block = max(
+            (at - uncommitted.at.get(place, at) for place, at in committed.at.items()), default=0
+        )
         report.longest_silence = max(committed.silence.values(), default=0.0)
         for topic, gap in sorted(committed.silence.items()):
             until = committed.silent_until.get(topic, self._started) - self._started
@@ -214,6 +224,7 @@ def show(report: Report) -> None:
     print(
         f"{sum(report.sent.values())} records, {report.kills} kills; partners read {report.partner_records}; "
         f"lost {report.lost}, doubled {report.doubled}, unaccounted {report.unaccounted}, "
-        f"gaps {len(report.gaps)}, longest silence {report.longest_silence:.1f} s; a read_uncommitted reader saw "
+        f"gaps {len(report.gaps)}, longest block {report.longest_block:.1f} s, silence "
+        f"{report.longest_silence:.1f} s; a read_uncommitted reader saw "
         f"{report.uncommitted_seen}, without an entry {report.uncommitted_without_entry}"
     )
