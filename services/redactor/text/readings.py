@@ -179,7 +179,7 @@ class Reader:
             return _kept(at, VoucherReason.THING_MODIFIED)
         if at.following in groups.institutions:
             return _kept(at, VoucherReason.INSTITUTION)
-        if at.adjective and self._subject(at):
+        if at.adjective and (self._subject(at) or shapes.BREED.search(at.left)):
             return _kept(at, VoucherReason.PHRASE)
         if at.place:
             reason = self._place(at)
@@ -200,7 +200,10 @@ class Reader:
         """Why a foreign place says nothing of a person's origin."""
         if shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right):
             return VoucherReason.HOLIDAY
-        if shapes.SERVICE.search(at.left):
+        if shapes.SERVICE.search(at.left) or shapes.FIXTURE.search(at.left):
+            return VoucherReason.PHRASE
+        fixture = not at.scan.capitals and shapes.FIXTURE_AFTER.match(at.scan.normal.text, at.hit.end)
+        if fixture and not shapes.ORIGIN.search(at.left):
             return VoucherReason.PHRASE
         if shapes.GOODS.search(at.left):
             return VoucherReason.THING_MODIFIED

@@ -30,7 +30,7 @@ STRONG_ORIGIN = re.compile(
 )
 HOLIDAY = re.compile(
     r"\b(?:holiday(?:s|ing|ed)?|vacation|honeymoon|cruise|fortnight|weekend|stag(?: do)?|"
-    r"hen(?: do)?|city break|mini break|"
+    r"hen(?: do)?|city break|mini break|annual leave|"
     r"(?:a|the|one|two|2|school|business|day) (?:week|weeks|trip|tour|break)|trip|excursion)\b[^.;:]{0,30}?"
     r"\b(?:in|to|at|from|of|around)\s*(?:the )?\Z"
 )
@@ -56,11 +56,22 @@ SURNAME_SAID = re.compile(
     r"\b(?:surname|last name|family name|maiden name|nee|name is|name was|name:)\s*(?:is|was|of|given as|:|-)?\s*\Z"
 )
 PET_OR_NAME = re.compile(
-    r"\b(?:dog|puppy|cat|horse|pony|twins?|named|sister|daughter|son|brother|friend|nephew|niece)\s*\Z"
+    r"\b(?:dog|puppy|cat|horse|pony|twins?|named|sister|daughter|son|brother|friend|nephew|niece|"
+    r"(?:lad|man|male|girl|woman|dealer|one|two|who is|is|was|as) (?:called|known as)|"
+    r"street ?name|nick ?named?|goes by|"
+    r"one as)\s*\Z"
 )
 SUBJECTS = re.compile(
-    r"\b(?:teach\w*|taught|stud(?:y|ies|ying|ied)|learn\w*|loves?|likes|enjoys)\s(?:\w+,?\s(?:and\s)?){1,3}\Z"
+    r"\b(?:teach\w*|taught|stud(?:y|ies|ying|ied)|learn\w*|loves?|likes|enjoys)\s(?:\w+,?\s(?:and\s)?){1,3}\Z|"
+    r"\b(?:(?:predicted|graded?|set|got)(?: an?)? \w in|"
+    r"skip(?:ping|ped|s)|bunk(?:ing|ed) off|year \d+|yr \d+|homework in|"
+    r"(?:gcse|a[- ]level|mock)s?(?: in)?|school ha(?:s|ve) (?:her|him|them) in|"
+    r"taught (?:(?!by\b|at\b)[a-z]{1,14} ){1,5})\s*\Z"
 )
+#: A side in a fixture, a breed of the animal just named.
+FIXTURE = re.compile(r"(?:\bvs?|\bversus)\.? \Z")
+FIXTURE_AFTER = re.compile(r" (?:vs?|versus)\.? [A-Z]")
+BREED = re.compile(r"\b(?:cat|dog|kitten|puppy|horse|pony|parrot|tortoise)s?\s?\(\Z|\bcross with a bit of \Z")
 PERSON_BEFORE = re.compile(
     r"\b(?:is|are|was|were|am|be|being|i'm|he's|she's|they're|both|all|as|an?|the|ip|iv|v|vic|"
     r"victim|wit|witness|susp|"
@@ -99,7 +110,8 @@ HOME_OFFICE_BODY = re.compile(
     r"funded|review|homicide|large major|policy|licen[cs]e)"
 )
 OVERSTAY_OTHER = re.compile(
-    r"\A\W{0,2}(?:\w+ ){0,2}?(?:his|her|their|the|its)? ?(?:welcome|by (?:hours|\d+ ?(?:min|hour)|"
+    r"\A\W{0,2}(?:\w+ ){0,2}?(?:his|her|their|the|its)? ?"
+    r"(?:welcome|(?:term|lease|tenancy|booking|slot|let)\b|by (?:hours|(?:\w+ )?weeks?\b|\d+ ?(?:min|hour)|"
     r"an hour|minutes)|"
     r"at the (?:contact|party|pub)|(?:the )?(?:parking|ticket|bay))"
 )
@@ -121,5 +133,6 @@ HOME_OFFICE_TOLD = re.compile(
 CODE_LABEL = re.compile(r"\b(?:nat|natl|nationality|pob|cob|country|passport|ppt|citizenship)\b\s*[:=\-]?\s*\Z")
 CODE_COUNTED = re.compile(r"(?:\b\d+\s?x?|\ball|\bboth|\bis an?|\bis)\s*\Z")
 HOLIDAY_AFTER = re.compile(
-    r"\A (?:on|for) (?:an? |his |her |their |our |my |the )?(?:family )?(?:holidays?|honeymoon|cruise)\b"
+    r"\A (?:with (?:them|her|him|us|family) )?(?:on \w+day )?(?:on|for) "
+    r"(?:an? |his |her |their |our |my |the )?(?:family )?(?:holidays?|honeymoon|cruise)\b"
 )

@@ -71,7 +71,11 @@ _BUILDING = _beside(right=r"(?:house|hotel|club|suite|court|road|street)", reaso
 _CITIZENSHIP = _beside(
     left=r"\b(?:digital|global|good|school|senior)", right=r"(?:lesson|class|award)", reason=VoucherReason.PHRASE
 )
-_GROUP = _beside(right=r"(?:into|in) (?:the|a|this) (?:group|team|area|class)", reason=VoucherReason.PHRASE)
+_GROUP = _beside(
+    right=r"(?:(?:into|in) (?:the|a|this) (?:group|team|area|class)|"
+    r"(?:daffodil|bulb|plant|grass|rose|bluebell|tree)s?\b)",
+    reason=VoucherReason.PHRASE,
+)
 _ASYLUM = _beside(
     left=r"\b(?:former|old|victorian|lunatic|county|mental|borough|pauper|derelict|abandoned|prestwich)",
     right=r"(?:night ?club|club|bar|night|gig|band|film|theatre|building|museum|records)\b",
@@ -100,7 +104,11 @@ _PAPER = _beside(
 )
 _SILENT = _beside(right=r"silent\b", reason=VoucherReason.PHRASE)
 _LET = _beside(right=r"(?:an?|the|her|his|out)\b", reason=VoucherReason.PHRASE)
-_SITE = _beside(left=r"\b(?:hot|roof|confined space|site|safe|height)", reason=VoucherReason.PHRASE)
+_SITE = _beside(
+    left=r"\b(?:hot|roof|confined space|site|safe|height)",
+    right=r"(?:for|on) (?:the )?(?:scaffold\w*|crane|roof|hot works?|excavation|highway|trench)\b",
+    reason=VoucherReason.PHRASE,
+)
 _RIVER = _beside(
     right=r"(?:avenue|road|street|close|drive|square|house|court|day|way|valley|park)\b",
     reason=VoucherReason.STREET_NAME,
