@@ -133,6 +133,8 @@ class Reader:
             and at.following not in {"national", "male", "female", "man", "woman"}
         ):
             return VoucherReason.SURNAME
+        if capital and at.word in groups.surnames and shapes.INITIAL.search(at.left):
+            return VoucherReason.SURNAME
         if _surname(at) or (capital and at.word in groups.surnames and shapes.SURNAME_SAID.search(at.left)):
             return VoucherReason.SURNAME
         if (
@@ -169,6 +171,10 @@ class Reader:
         groups = self.groups
         if at.word == "polish" and not at.left.strip() and at.following in groups.polish_objects - {"was"}:
             return _kept(at, VoucherReason.VERB)
+        if shapes.COMPOUND.match(at.right):
+            return _kept(at, VoucherReason.THING_MODIFIED)
+        if at.following in {"exchange", "shop"} and at.after[-1] in {"student", "students", "asst", "assistant"}:
+            return _span(at, _class(at))
         if at.following == "national" and at.after[-1] in {"police", "army", "guard", "assembly", "bank", "airline"}:
             return _kept(at, VoucherReason.INSTITUTION)
         if at.adjective and at.following in groups.people:
@@ -200,11 +206,13 @@ class Reader:
         """Why a foreign place says nothing of a person's origin."""
         if shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right):
             return VoucherReason.HOLIDAY
-        if shapes.SERVICE.search(at.left) or shapes.FIXTURE.search(at.left):
+        if any(shape.search(at.left) for shape in (shapes.SERVICE, shapes.FIXTURE, shapes.TOPIC)):
             return VoucherReason.PHRASE
         fixture = not at.scan.capitals and shapes.FIXTURE_AFTER.match(at.scan.normal.text, at.hit.end)
         if fixture and not shapes.ORIGIN.search(at.left):
             return VoucherReason.PHRASE
+        if shapes.PLACE_NAMED.match(at.right):
+            return VoucherReason.BRAND
         if shapes.GOODS.search(at.left):
             return VoucherReason.THING_MODIFIED
         if shapes.INSTITUTION.search(at.left):

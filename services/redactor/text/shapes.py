@@ -136,3 +136,11 @@ HOLIDAY_AFTER = re.compile(
     r"\A (?:with (?:them|her|him|us|family) )?(?:on \w+day )?(?:on|for) "
     r"(?:an? |his |her |their |our |my |the )?(?:family )?(?:holidays?|honeymoon|cruise)\b"
 )
+#: What names a thing after the adjective or the place: `Dutch-style`, `Iceland £12`, `the Italian named one`.
+COMPOUND = re.compile(r"\A(?:-(?:style|chef|made|inspired|themed|type|and)\b| (?:named one|by name|or some such)\b)")
+PLACE_NAMED = re.compile(r"\A (?:star\b|spring water\b|£)")
+TOPIC = re.compile(
+    r"\b(?:(?:rivers|maps?|flags?|capital|history) of|(?:collect\w*|fundrais\w+|donat\w+|appeal) for|"
+    r"posting (?:it|them|one) to) (?:the )?\Z"
+)
+INITIAL = re.compile(r"\b(?:mr|mrs|ms|miss|dr|pc|dc|ds)\.? [a-z]\.? \Z")

@@ -127,6 +127,8 @@ _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("passport number", "passport no", "passport details", "passport holder"), _PAPER),
     **dict.fromkeys(("work permit", "work permits"), _SITE),
     "right to remain": _SILENT,
+    "right to work": _beside(right=r"at height\b", reason=VoucherReason.PHRASE),
+    "border force": _beside(right=r"(?:series|dvds?|box ?set|episodes?|on (?:tv|telly))\b", reason=VoucherReason.BRAND),
     "right to rent": _LET,
     "windrush": _RIVER,
     "asylum": _ASYLUM,
