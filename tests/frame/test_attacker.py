@@ -18,7 +18,7 @@ from tests.frame.corpus import BRITISH_STATED, Case, cases
 #: What is asked: no better than this.
 AIM = 0.60
 #: The same if every foreign victim's text disclosed, which is not the case; it shall not slide.
-ALL_DISCLOSING = 0.70
+ALL_DISCLOSING = 0.75
 #: Assumed share of foreign victims' texts that disclose: agencies hold nationality in a coded field as well.
 DISCLOSING = 0.5
 TEXTS = 2000
