@@ -182,7 +182,7 @@ class TextEngine:
 
     def _prepare(self, text: str, kind: Kind) -> Scan:
         normal = normalise(text, self._finder.knows)
-        hits = list(self._finder.find(normal.low))
+        hits = [hit for hit in self._finder.find(normal.low) if not normal.low.startswith(TOKEN, hit.start - 1)]
         words = frozenset(hit.entry.word for hit in hits)
         return Scan(normal, kind, _longest(hits), words)
 
