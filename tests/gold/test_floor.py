@@ -17,14 +17,14 @@ RECALL_PROXIES = 0.975
 RECALL_OF_A_CLASS = dict.fromkeys(DIRECT, 0.95) | dict.fromkeys(PROXIES, 0.95) | {"IMMIGRATION_STATUS": 0.93}
 #: The registers that the detector was never improved on, and their least recall: what unseen texts may expect.
 HELD_OUT = ("mg11", "marac_minutes")
-RECALL_HELD_OUT = 0.87
+RECALL_HELD_OUT = 0.88
 #: Most records with a required span left, of those that have any.
-LEAKS = 0.12
+LEAKS = 0.115
 #: Most neutral texts with a mask, and false masks per 1,000 neutral words; the texts are full of look-alikes.
-NEUTRAL_HIT = 0.17
-FALSE_PER_1000 = 5.0
+NEUTRAL_HIT = 0.18
+FALSE_PER_1000 = 5.3
 #: Least masks that touch a marked span.
-PRECISION = 0.89
+PRECISION = 0.88
 
 
 @pytest.fixture(scope="module")
