@@ -7,7 +7,6 @@ Dates are days in Europe/London, both ends included.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -15,13 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import jsonschema_rs
 import msgspec
-import orjson
-import yaml
 from msgspec import Meta
 
 from services.kernel.errors import ConfigError
+from services.router import policy_file
+from services.router.policy_file import Strict
 
 SCHEMA_ID = "urn:safe-reporting:partners:1.0"
 
@@ -33,8 +31,16 @@ class Purpose(StrEnum):
     INDEPENDENT_ADVOCACY = "independent_advocacy"
     COMMUNITY_SAFETY = "community_safety"
     HOUSING = "housing"
+    CHILDRENS_SAFEGUARDING = "childrens_safeguarding"
+    ADULTS_SAFEGUARDING = "adults_safeguarding"
+    HEALTHCARE = "healthcare"
+    VICTIM_IDENTIFICATION = "victim_identification"
     LABOUR_EXPLOITATION = "labour_exploitation"
+    THIRD_PARTY_REPORTING = "third_party_reporting"
     ORGANISED_CRIME_COORDINATION = "organised_crime_coordination"
+    OFFENDER_MANAGEMENT = "offender_management"
+    RESEARCH = "research"
+    CUSTODY = "custody"
     IMMIGRATION_ENFORCEMENT = "immigration_enforcement"
 
 
@@ -44,6 +50,13 @@ class Access(StrEnum):
     NONE = "none"
     YES = "yes"
     UNKNOWN = "unknown"
+
+
+class Sensitivity(StrEnum):
+    """How grave it is if a record is read by the wrong person; `special` from abuse, slavery, a child, some feeds."""
+
+    STANDARD = "standard"
+    SPECIAL = "special"
 
 
 class ConsentRule(StrEnum):
@@ -56,10 +69,6 @@ class ConsentRule(StrEnum):
 Slug = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=60)]
 Borough = Annotated[str, Meta(pattern=r"^E080000(0[1-9]|10)$", description="ONS code of one of the ten boroughs")]
 Line = Annotated[str, Meta(min_length=1, max_length=200)]
-
-
-class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of everything that is read from the registry."""
 
 
 class ImmigrationAccess(Strict, frozen=True):
@@ -86,8 +95,8 @@ class Attestation(Strict, frozen=True):
     until: date
 
 
-class Text(Strict, frozen=True):
-    """Whether the agreement names a need for free text, and why."""
+class Need(Strict, frozen=True):
+    """Whether the agreement names a need for a kind of data, and why."""
 
     needed: bool
     why: str = ""
@@ -109,7 +118,10 @@ class Partner(Strict, frozen=True):
     agreement: Agreement
     attestation: Attestation
     consent: ConsentRule
-    text: Text
+    sensitivity: Sensitivity
+    text: Need
+    contact_details: Need
+    address: Need
     principal: Annotated[str, Meta(pattern=r"^User:[A-Za-z0-9._-]+$")]
     contact: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$")]
 
@@ -133,6 +145,7 @@ class Standing(msgspec.Struct, frozen=True):
     attestation: bool
     review: bool
     access: Access
+    access_review: bool
 
 
 class Registry:
@@ -172,8 +185,9 @@ class Registry:
         return Standing(
             agreement=agreement.from_ <= today <= agreement.until,
             attestation=today <= partner.attestation.until,
-            review=reviewed and today <= agreement.review,
+            review=today <= agreement.review,
             access=access,
+            access_review=reviewed,
         )
 
 
@@ -184,15 +198,7 @@ def london_day(milliseconds: int) -> date:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the registry file, as it stands in `policies/partners.schema.json`."""
-    (root,), components = msgspec.json.schema_components([PartnersFile], ref_template="#/$defs/{name}")
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": SCHEMA_ID,
-        "title": "Partners of safe-reporting",
-        **root,
-        "$defs": components,
-    }
-    return dict(orjson.loads(orjson.dumps(schema)))
+    return policy_file.json_schema(PartnersFile, identifier=SCHEMA_ID, title="Partners of safe-reporting")
 
 
 def load_partners(path: Path) -> Registry:
@@ -201,18 +207,7 @@ def load_partners(path: Path) -> Registry:
     Raises:
         ConfigError: listing every fault of the file.
     """
-    try:
-        document = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader, see below
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"partners `{path.name}`", [str(error).replace("\n", " ")]) from error
-    validator = jsonschema_rs.Draft202012Validator(json_schema(), validate_formats=True)
-    faults = [f"`/{'/'.join(map(str, e.instance_path))}`: {e.message}" for e in validator.iter_errors(document)]
-    if faults:
-        raise ConfigError(f"partners `{path.name}`", faults)
-    try:
-        partners = msgspec.convert(document, PartnersFile).partners
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"partners `{path.name}`", [str(error)]) from error
+    partners = policy_file.read(path, PartnersFile, schema=json_schema(), what="partners").partners
     faults = [fault for partner in partners for fault in _faults_of(partner)] + _faults_between(partners)
     if faults:
         raise ConfigError(f"partners `{path.name}`", faults)
@@ -226,7 +221,12 @@ def _faults_of(partner: Partner) -> list[str]:
         (access.reviewed <= access.until, "`immigration_access`: `until` lies before `reviewed`"),
         (agreement.from_ <= agreement.until, "`agreement`: `until` lies before `from`"),
         (agreement.from_ <= agreement.review, "`agreement`: `review` lies before `from`"),
-        (bool(partner.text.why.strip()) == partner.text.needed, "`text`: give `why` where, and only where, `needed`"),
+        *(
+            (bool(need.why.strip()) == need.needed, f"`{name}`: give `why` where, and only where, `needed`")
+            for name, need in (
+                ("text", partner.text), ("contact_details", partner.contact_details), ("address", partner.address),
+            )
+        ),
         *(
             (len(set(values)) == len(values), f"`{name}`: an entry is named twice")
             for name, values in (
@@ -234,9 +234,12 @@ def _faults_of(partner: Partner) -> list[str]:
                 ("agencies", partner.agencies), ("feeds", partner.feeds),
             )
         ),
-        (
-            Purpose.IMMIGRATION_ENFORCEMENT not in partner.purposes or len(partner.purposes) == 1,
-            "`purposes`: immigration_enforcement cannot stand beside another purpose",
+        *(
+            (
+                purpose not in partner.purposes or len(partner.purposes) == 1,
+                f"`purposes`: {purpose} cannot stand beside another purpose",
+            )
+            for purpose in (Purpose.IMMIGRATION_ENFORCEMENT, Purpose.CUSTODY)
         ),
     )  # fmt: skip
     return [f"partner `{partner.id}`: {message}" for holds, message in checks if not holds]
@@ -259,23 +262,3 @@ def _london() -> ZoneInfo:
         return ZoneInfo("Europe/London")
     except ZoneInfoNotFoundError as error:
         raise ConfigError("clock", ["time zone data for Europe/London is not installed"]) from error
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that keeps dates and yes/no as text and refuses a key given twice."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute of the class
-        first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[1] in ("int", "null", "merge")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, refusing duplicate keys."""
-        keys = [key.value for key, _ in node.value]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise yaml.YAMLError(f"key `{twice[0]}` is given twice{node.start_mark}")
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"])

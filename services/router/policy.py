@@ -6,7 +6,6 @@ where Cedar answers Allow, reports no error and names at least one permit that w
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -17,46 +16,19 @@ from typing import Any
 import cedarpy
 
 from services.kernel.errors import ConfigError
-from services.kernel.vocabulary import Role
-from services.router.partners import Access, Purpose
+from services.router.facts import DOMAINS, SETS, Facts, entity
 
-FEEDS = ("police-crime", "online-report", "hate-crime", "marac", "nrm", "council-asb", "partnership-intel")
-MARKERS = (
-    "domestic_abuse", "exploitation", "modern_slavery", "hate", "counter_allegation", "burglary", "theft",
-    "violence", "fraud", "drugs", "asb", "other",
-)  # fmt: skip
 #: Booleans that every permit must demand by itself, beside `residual == 0`.
-REQUIRED = ("agreement_in_force", "attestation_in_force", "review_in_force", "area_permitted")
+REQUIRED = (
+    "agreement_in_force", "attestation_in_force", "review_in_force", "access_review_in_force", "area_permitted",
+    "pilot_started",
+)  # fmt: skip
 #: Named where no policy may be: nothing leaves that no permit names. A residual, a view that does not fit, an error
 #: and a want of permits all read like this in the open ledger.
 DEFAULT = "deny-by-default"
 _DEFAULT_BASIS = "DPA 2018 s.35"
 _ANNOTATIONS = ("id", "basis", "summary")
 _MEMO_LIMIT = 65_536
-_NAMESPACE = "SafeReporting"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that a policy may use. Finite: no time, no id, no text. `residual` is 0 or 1."""
-
-    purpose: Purpose
-    feed: str
-    roles: frozenset[str]
-    markers: frozenset[str]
-    protected: bool
-    child: bool
-    residual: int
-    area_known: bool
-    area_permitted: bool
-    agreement_in_force: bool
-    attestation_in_force: bool
-    review_in_force: bool
-    immigration_access: Access
-    consent_required: bool
-    consent_given: bool
-    view_has_text: bool
-    text_needed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +89,10 @@ class Policies:
 
     def _ask(self, partner: str, view: str, facts: Facts) -> cedarpy.AuthzResult:
         request = {
-            "principal": _entity("Partner", partner),
-            "action": _entity("Action", "receive"),
-            "resource": _entity("View", view),
-            "context": _context(facts),
+            "principal": entity("Partner", partner),
+            "action": entity("Action", "receive"),
+            "resource": entity("View", view),
+            "context": facts.context(),
         }
         try:
             return cedarpy.is_authorized(request, self._set, self._entities, self._schema)
@@ -145,16 +117,11 @@ class Policies:
 
     def probe(self) -> list[str]:
         """Ask about every word of the vocabularies once; return what the schema does not take."""
-        base = Facts(
-            purpose=Purpose.VICTIM_SUPPORT, feed=FEEDS[0], roles=frozenset(), markers=frozenset(), protected=True,
-            child=False, residual=1, area_known=False, area_permitted=False, agreement_in_force=False,
-            attestation_in_force=False, review_in_force=False, immigration_access=Access.UNKNOWN,
-            consent_required=True, consent_given=False, view_has_text=True, text_needed=False,
-        )  # fmt: skip
-        probes = [dataclasses.replace(base, purpose=purpose) for purpose in Purpose]
-        probes += [dataclasses.replace(base, feed=feed) for feed in FEEDS]
-        probes += [dataclasses.replace(base, immigration_access=access) for access in Access]
-        probes.append(dataclasses.replace(base, roles=frozenset(Role), markers=frozenset(MARKERS)))
+        first = {name: frozenset() if name in SETS else values[0] for name, values in DOMAINS.items()}
+        probes = [
+            Facts(**{**first, name: value}) for name, values in DOMAINS.items() if name not in SETS for value in values
+        ]
+        probes.append(Facts(**{**first, **{name: frozenset(DOMAINS[name]) for name in SETS}}))
         return sorted({error for facts in probes for error in self._ask("probe", "probe", facts).diagnostics.errors})
 
 
@@ -253,19 +220,6 @@ def _conjuncts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _attribute(term: dict[str, Any]) -> str | None:
     access = term.get(".")
     return str(access["attr"]) if access and access["left"] == {"Var": "context"} else None
-
-
-def _context(facts: Facts) -> dict[str, Any]:
-    context: dict[str, Any] = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
-    for name, kind in (("purpose", "Purpose"), ("feed", "Feed"), ("immigration_access", "Access")):
-        context[name] = {"__entity": _entity(kind, context[name])}
-    for name, kind in (("roles", "Role"), ("markers", "Marker")):
-        context[name] = [{"__entity": _entity(kind, value)} for value in sorted(context[name])]
-    return context
-
-
-def _entity(kind: str, name: str) -> dict[str, str]:
-    return {"type": f"{_NAMESPACE}::{kind}", "id": str(name)}
 
 
 def _line(error: object) -> str:

@@ -19,11 +19,14 @@ from services.kernel.ledger import rfc3339
 from services.kernel.record import Batch, Decision, Inbound, Message, Outcome
 from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason
+from services.router.areas import Areas, load_areas
+from services.router.facts import facts_of
 from services.router.headers import PartnerKeys, partner_headers
-from services.router.partners import ConsentRule, Partner, Purpose, Registry, Standing, load_partners, london_day
-from services.router.policy import Facts, Policies, Ruling, load_policies
+from services.router.partners import Partner, Purpose, Registry, Standing, load_partners, london_day
+from services.router.policy import Policies, Ruling, load_policies
 from services.router.residual import Find, Leaf, Residual, Vouchers, load_residual
 from services.router.view import Built, View, Views, load_views
+from services.router.view_compile import Holds
 
 T = TypeVar("T")
 
@@ -42,6 +45,7 @@ class Rules:
     """All that decides, loaded and checked at the start."""
 
     registry: Registry
+    areas: Areas
     policies: Policies
     views: Views
     residual: Residual
@@ -50,6 +54,7 @@ class Rules:
     def versions(self) -> tuple[tuple[str, str], ...]:
         """Digest of each part, for the ledger."""
         return (
+            ("areas", self.areas.digest),
             ("policy", self.policies.digest),
             ("registry", self.registry.digest),
             ("residual", self.residual.digest),
@@ -77,6 +82,7 @@ class Moment:
     stamp: str
     day: date
     standings: Mapping[str, Standing]
+    started: frozenset[str]
     answers: dict[tuple[object, ...], _Answer]
 
 
@@ -106,7 +112,7 @@ class RouterStep:
             for partner in rules.registry.partners
             for purpose in partner.purposes
         }
-        self._moment = Moment(-1, "", date.min, {}, {})
+        self._moment = Moment(-1, "", date.min, {}, frozenset(), {})
 
     def __call__(self, record: Inbound, batch: Batch) -> Outcome:
         """Route one redacted record.
@@ -148,9 +154,10 @@ class RouterStep:
             day = london_day(now)
             last = self._moment
             if day == last.day:
-                self._moment = Moment(now, rfc3339(now), day, last.standings, last.answers)
+                self._moment = Moment(now, rfc3339(now), day, last.standings, last.started, last.answers)
             else:
-                self._moment = Moment(now, rfc3339(now), day, self._rules.registry.standings(day), {})
+                standings = self._rules.registry.standings(day)
+                self._moment = Moment(now, rfc3339(now), day, standings, self._rules.areas.started(day), {})
         return self._moment
 
     def _build(
@@ -182,22 +189,24 @@ class RouterStep:
     ) -> _Answer:
         """The first of the partner's purposes that policy permits, or the answer to its first."""
         held = built.get(partner.view)
-        about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child)
+        about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child, claims.held)
         key = (partner.id, residual, *about)
         known = moment.answers.get(key)
         if known is None:
-            has_text = held is not None and held[0].has_text
-            known = self._ask(partner, claims, moment.standings[partner.id], residual, has_text)
+            known = self._ask(partner, claims, moment, residual, held[0].holds if held else Holds())
             if len(moment.answers) < _ANSWERS:
                 moment.answers[key] = known
         if held is None or not held[1].valid:
             return _Answer(partner, known.purpose, known.ruling.refused(VIEW_INVALID))
         return known
 
-    def _ask(self, partner: Partner, claims: Claims, standing: Standing, residual: bool, has_text: bool) -> _Answer:
+    def _ask(self, partner: Partner, claims: Claims, moment: Moment, residual: bool, holds: Holds) -> _Answer:
         answers = []
         for purpose in partner.purposes:
-            facts = _facts(partner, purpose, claims, standing, residual, has_text)
+            facts = facts_of(
+                partner, purpose, claims, standing=moment.standings[partner.id],
+                pilot_started=claims.area in moment.started, consent_given=False, residual=residual, holds=holds,
+            )  # fmt: skip
             answers.append(_Answer(partner, purpose, self._rules.policies.decide(partner.id, partner.view, facts)))
         return next((answer for answer in answers if answer.ruling.allowed), answers[0])
 
@@ -257,30 +266,6 @@ class RouterStep:
         )
 
 
-def _facts(
-    partner: Partner, purpose: Purpose, claims: Claims, standing: Standing, residual: bool, has_text: bool
-) -> Facts:
-    return Facts(
-        purpose=purpose,
-        feed=claims.feed,
-        roles=frozenset(claims.roles),
-        markers=frozenset(claims.markers),
-        protected=claims.protected,
-        child=claims.child,
-        residual=int(residual),
-        area_known=claims.area != "unknown",
-        area_permitted=claims.area in partner.boroughs,
-        agreement_in_force=standing.agreement,
-        attestation_in_force=standing.attestation,
-        review_in_force=standing.review,
-        immigration_access=standing.access,
-        consent_required=partner.consent is ConsentRule.REQUIRED,
-        consent_given=False,
-        view_has_text=has_text,
-        text_needed=partner.text.needed,
-    )
-
-
 def _reason(answers: list[_Answer], finds: list[Find], rules: Rules) -> Reason:
     """Why nothing leaves: the gravest reason first."""
     if finds:
@@ -311,11 +296,12 @@ def load_rules(*, schemas_dir: Path, policies_dir: Path) -> Rules:
             return None
 
     registry = part(lambda: load_partners(policies_dir / "partners.yaml"))
+    areas = part(lambda: load_areas(policies_dir / "areas.yaml"))
     policies = part(lambda: load_policies(policies_dir / "cedar"))
     views = part(lambda: load_views(schemas_dir / "partners"))
     residual = part(load_residual)
     if registry and views:
         part(lambda: views.check(registry))
-    if faults or not (registry and policies and views and residual):
+    if faults or not (registry and areas and policies and views and residual):
         raise ConfigError("router", faults)
-    return Rules(registry, policies, views, residual)
+    return Rules(registry, areas, policies, views, residual)

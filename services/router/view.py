@@ -59,7 +59,7 @@ class View:
         if faults:
             raise ConfigError(f"view `{name}/{feed}.json`", faults)
         self._emit = plan.emit
-        self.has_text = plan.has_text
+        self.holds = plan.holds
 
     def build(self, record: dict[str, Any], claims: Claims, *, today: date) -> Built:
         """Build this view of `record`; pure, and the same for every partner of the view but for ids."""
@@ -85,7 +85,7 @@ class Views:
         return self._views.get((name, feed))
 
     def check(self, registry: Registry) -> None:
-        """Refuse to start where a partner names a view and feed that have no file, or text without a need.
+        """Refuse to start where a partner names a view and feed that have no file, or what they have no need of.
 
         Raises:
             ConfigError: listing every such partner and feed.
@@ -96,8 +96,15 @@ class Views:
                 view = self.get(partner.view, feed)
                 if view is None:
                     faults.append(f"partner `{partner.id}`: no file `{partner.view}/{feed}.json`")
-                elif view.has_text and not partner.text.needed:
-                    faults.append(f"partner `{partner.id}`: `{partner.view}/{feed}.json` has free text without a need")
+                    continue
+                file = f"`{partner.view}/{feed}.json`"
+                for held, need, what in (
+                    (view.holds.text, partner.text, "free text"),
+                    (view.holds.contact, partner.contact_details, "contact details"),
+                    (view.holds.address, partner.address, "an address"),
+                ):
+                    if held and not need.needed:
+                        faults.append(f"partner `{partner.id}`: {file} has {what} without a need")
         if faults:
             raise ConfigError("partners and views", faults)
 

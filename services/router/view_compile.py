@@ -65,11 +65,27 @@ class Run:
 Emit = Callable[[Run], Any]
 
 
+@dataclass(slots=True)
+class Holds:
+    """What a view has room for, as far as policy asks: each becomes a fact."""
+
+    text: bool = False
+    contact: bool = False
+    address: bool = False
+    #: An id, a version, or a time finer than a quarter: one row is one record.
+    single: bool = False
+
+    @property
+    def aggregate(self) -> bool:
+        """Whether its rows are good for counting and for nothing else."""
+        return not (self.text or self.contact or self.address or self.single)
+
+
 class Plan(NamedTuple):
-    """A compiled view: what builds it, and whether free text is in it."""
+    """A compiled view: what builds it, and what it has room for."""
 
     emit: Emit
-    has_text: bool
+    holds: Holds
 
 
 def compile_view(schema: dict[str, Any], faults: list[str]) -> Plan:
@@ -77,7 +93,7 @@ def compile_view(schema: dict[str, Any], faults: list[str]) -> Plan:
     compiler = _Compiler(schema, faults)
     if schema.get("type") != "object":
         faults.append("`/`: a view is an object")
-    return Plan(compiler.node(schema, "", ("",)), compiler.has_text)
+    return Plan(compiler.node(schema, "", ("",)), compiler.holds)
 
 
 class _Compiler:
@@ -86,7 +102,7 @@ class _Compiler:
     def __init__(self, root: dict[str, Any], faults: list[str]) -> None:
         self._defs = root.get("$defs", {})
         self._faults = faults
-        self.has_text = False
+        self.holds = Holds()
 
     def node(self, schema: dict[str, Any], at: str, scopes: tuple[str, ...]) -> Emit:
         """Compile one node."""
@@ -169,6 +185,7 @@ class _Compiler:
         self._unknown(schema, at, _LEAF_KEYS)
         tag = self._tag(schema, at)
         how, _, what = str(schema["x-how"]).partition(":")
+        self._note(tag, how, what)
         if how == "role":
             return self._role_leaf(schema, scopes)
         if how == "constant" and what:
@@ -189,6 +206,17 @@ class _Compiler:
             self._fault(at, "FREE_TEXT and `coarsen:text` belong together")
         return self._copy(schema, at, tag, depth, get, suffix)
 
+    def _note(self, tag: Tag, how: str, what: str) -> None:
+        """Remember what this leaf makes the view hold; a constant holds nothing."""
+        if how == "constant":
+            return
+        holds = self.holds
+        holds.text |= tag is Tag.FREE_TEXT
+        holds.contact |= tag is Tag.CONTACT
+        holds.address |= tag is Tag.ADDRESS
+        holds.single |= how in ("record", "pseudonym") or tag is Tag.RECORD_VERSION
+        holds.single |= what == "ward" or (tag is Tag.TIME and what != "quarter")
+
     def _copy(
         self, schema: dict[str, Any], at: str, tag: Tag, depth: int, get: Callable[[Any], Any], suffix: str
     ) -> Emit:
@@ -200,7 +228,6 @@ class _Compiler:
         if "enum" in schema:
             return _closed(depth, get)
         free = tag is Tag.FREE_TEXT
-        self.has_text = self.has_text or free
 
         def emit(run: Run) -> Any:
             scope = run.scopes[depth]

@@ -87,7 +87,7 @@ def test_control_and_consent_are_compacted_and_never_expire() -> None:
 
 def test_partner_topics_let_a_tombstone_remove_earlier_versions_within_an_hour() -> None:
     partners = [topic for topic in TOPOLOGY.topics if topic.name.startswith("partner.")]
-    assert len(partners) == len(TOPOLOGY.partners) == 7
+    assert len(partners) == len(TOPOLOGY.partners) == 16
     for topic in partners:
         assert topic.settings["cleanup.policy"] == "compact,delete"
         assert topic.settings["segment.ms"] == topic.settings["max.compaction.lag.ms"] == "3600000"

@@ -46,14 +46,23 @@ def test_partners_and_their_topics(registry: Registry) -> None:
         "housing-gm",
         "gla-labour",
         "challenger-hub",
+        "childrens-social-care-gm",
+        "adult-social-care-gm",
+        "nhs-safeguarding-gm",
+        "anti-slavery-responder",
+        "reporting-centre-gm",
+        "probation-gm",
+        "research-observatory",
+        "custody-suite",
+        "embedded-officer-desk",
         "immigration-enforcement",
     ]
     assert registry.by_id["housing-gm"].topic == "partner.housing-gm"
 
 
 def test_subscribers_need_agency_and_feed(registry: Registry) -> None:
-    named = {partner.id for partner in registry.subscribers("marac-office", "marac")}
-    assert named == {"idva-service", "challenger-hub", "immigration-enforcement"}
+    named = {partner.id for partner in registry.subscribers("first-responder", "nrm")}
+    assert named == {"gla-labour", "challenger-hub", "anti-slavery-responder", "immigration-enforcement"}
     assert registry.subscribers("gmp", "no-such-feed") == ()
     assert registry.subscribers("nobody", "marac") == ()
 
@@ -101,9 +110,10 @@ def test_an_outdated_review_counts_for_all_that_share_the_system(tmp_path: Path)
         ),
     )
     standings = load_partners(path).standings(date(2027, 1, 1))
-    assert not standings["victim-support-gm"].review
-    assert not standings["idva-service"].review
-    assert standings["housing-gm"].review
+    assert not standings["victim-support-gm"].access_review
+    assert not standings["idva-service"].access_review
+    assert standings["housing-gm"].access_review
+    assert standings["victim-support-gm"].review
 
 
 @pytest.mark.parametrize(
@@ -141,7 +151,7 @@ def test_faults_between_fields_and_partners(tmp_path: Path) -> None:
         ("principal: User:partner-housing-gm", "principal: User:partner-gla-labour"),
         ("agencies: [gmp, marac-office]", "agencies: [gmp, gmp]"),
         ("purposes: [immigration_enforcement]", "purposes: [immigration_enforcement, housing]"),
-        ("needed: false", "needed: true"),
+        ("    text:\n      needed: false", "    text:\n      needed: true"),
     )
     faults = faults_of(path)
     for part in (
