@@ -234,6 +234,10 @@ def _faults_of(partner: Partner) -> list[str]:
                 ("agencies", partner.agencies), ("feeds", partner.feeds),
             )
         ),
+        (
+            Purpose.IMMIGRATION_ENFORCEMENT not in partner.purposes or access.answer is Access.YES,
+            "`immigration_access`: the answer of immigration enforcement itself is yes",
+        ),
         *(
             (
                 purpose not in partner.purposes or len(partner.purposes) == 1,

@@ -62,8 +62,9 @@ class Policies:
     def __init__(self, static: dict[str, dict[str, Any]], schema: cedarpy.Schema, *, digest: str) -> None:
         document = {"staticPolicies": static, "templates": {}, "templateLinks": []}
         self._set = cedarpy.PolicySet.from_json_str(json.dumps(document))
-        self._schema = schema
         self._entities = cedarpy.Entities.from_json_str("[]", schema)
+        self.static = static
+        self.schema = schema
         self._basis = {name: policy["annotations"]["basis"] for name, policy in static.items()}
         self._sealed = frozenset(name for name, policy in static.items() if "sealed" in policy["annotations"])
         self._memo: dict[tuple[str, str, Facts], Ruling] = {}
@@ -95,7 +96,7 @@ class Policies:
             "context": facts.context(),
         }
         try:
-            return cedarpy.is_authorized(request, self._set, self._entities, self._schema)
+            return cedarpy.is_authorized(request, self._set, self._entities, self.schema)
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             return cedarpy.AuthzResult({"decision": "NoDecision", "diagnostics": {"errors": [type(error).__name__]}})
 
@@ -199,7 +200,7 @@ def _undemanded(policy: dict[str, Any]) -> list[str]:
     for condition in policy["conditions"]:
         if condition["kind"] != "when":
             continue
-        for term in _conjuncts(condition["body"]):
+        for term in conjuncts(condition["body"]):
             if attribute := _attribute(term):
                 demanded.add(attribute)
             elif "==" in term:
@@ -209,10 +210,11 @@ def _undemanded(policy: dict[str, Any]) -> list[str]:
     return [what for what in ("residual == 0", *REQUIRED) if what not in demanded]
 
 
-def _conjuncts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def conjuncts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The terms of an expression (Cedar's JSON form) that are joined with `&&`."""
     if "&&" in body:
-        yield from _conjuncts(body["&&"]["left"])
-        yield from _conjuncts(body["&&"]["right"])
+        yield from conjuncts(body["&&"]["left"])
+        yield from conjuncts(body["&&"]["right"])
     else:
         yield body
 
