@@ -20,6 +20,7 @@ class Settings(BaseSettings):
     keys_dir: Path = Path("/run/safe-reporting/keys")
     schemas_dir: Path = ROOT / "schemas"
     policies_dir: Path = ROOT / "policies"
+    profile: str = Field(default="default", description="set of policies that the router runs; an approved one")
     topology_file: Path = ROOT / "deploy" / "topology.yaml"
     slot: int = Field(default=0, ge=0, le=999, description="number of this worker: its transactional.id")
     batch_records: int = Field(default=500, ge=1, le=5000)

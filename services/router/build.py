@@ -16,7 +16,7 @@ def build_step(settings: Settings) -> RouterStep:
     Raises:
         ConfigError: listing the faults of what could not be loaded.
     """
-    rules = load_rules(schemas_dir=settings.schemas_dir, policies_dir=settings.policies_dir)
+    rules = load_rules(schemas_dir=settings.schemas_dir, policies_dir=settings.policies_dir, profile=settings.profile)
     partners = [partner.id for partner in rules.registry.partners]
     found = keys.load(settings.keys_dir, ["attest-pub", "seal-pub", *(f"partner-{name}" for name in partners)])
     attest, seal = found["attest-pub"], found["seal-pub"]

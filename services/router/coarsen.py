@@ -54,6 +54,12 @@ def month(value: object, _today: date) -> str | None:
     return value[:7] if isinstance(value, str) and _day(value) else None
 
 
+def quarter(value: object, _today: date) -> str | None:
+    """The quarter of a time, YYYY-Qn."""
+    found = _day(value) if isinstance(value, str) else None
+    return None if found is None else f"{found.year:04}-Q{(found.month + 2) // 3}"
+
+
 def uk_phone(value: object, _today: date) -> str | None:
     """A British telephone number as 0 and ten or nine digits, so that its spelling tells nothing."""
     found = _PHONE.match(unicodedata.normalize("NFKC", value).strip()) if isinstance(value, str) else None
@@ -86,6 +92,7 @@ TABLES: dict[str, Table] = {
     "ward": ward,
     "day": day,
     "month": month,
+    "quarter": quarter,
     "uk_phone": uk_phone,
     "email_known": email_known,
 }

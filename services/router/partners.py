@@ -120,7 +120,7 @@ class Partner(Strict, frozen=True):
     consent: ConsentRule
     sensitivity: Sensitivity
     text: Need
-    contact_details: Need
+    contact_details: Need  # names too: who is called is named
     address: Need
     principal: Annotated[str, Meta(pattern=r"^User:[A-Za-z0-9._-]+$")]
     contact: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$")]

@@ -126,8 +126,12 @@ class Policies:
         return sorted({error for facts in probes for error in self._ask("probe", "probe", facts).diagnostics.errors})
 
 
-def load_policies(directory: Path) -> Policies:
+def load_policies(directory: Path, *, more: Path | None = None, without: frozenset[str] = frozenset()) -> Policies:
     """Read `schema.cedarschema` and every `*.cedar` file of `directory`.
+
+    Args:
+        more: another folder, whose policies stand beside them; its permits need not demand what `REQUIRED` names.
+        without: ids of policies of `directory` that are left out.
 
     Raises:
         ConfigError: listing every fault of every file: what does not parse or validate, a policy without
@@ -137,16 +141,18 @@ def load_policies(directory: Path) -> Policies:
     digest = hashlib.sha256()
     static: dict[str, dict[str, Any]] = {}
     schema = _load_schema(directory / "schema.cedarschema", digest, faults)
-    files = sorted(directory.glob("*.cedar"))
-    for path in files:
+    for path in [*sorted(directory.glob("*.cedar")), *sorted(more.glob("*.cedar") if more else ())]:
         text = path.read_text("utf-8")
         digest.update(f"{path.name}\0{text}\0".encode())
-        for name, policy in _load_file(path, text, schema, faults):
+        for name, policy in _load_file(path, text, schema, faults, strict=path.parent == directory):
             if name == DEFAULT:
                 faults.append(f"`{path.name}`: `{DEFAULT}` names the refusal that no policy speaks")
             if name in static:
                 faults.append(f'`{path.name}`: `@id("{name}")` is used by another policy')
             static[name] = policy
+    faults += [f"there is no policy `{name}` to leave out" for name in sorted(without - set(static))]
+    static = {name: policy for name, policy in static.items() if name not in without}
+    digest.update("\0".join(sorted(without)).encode())
     if not any(policy["effect"] == "permit" for policy in static.values()):
         faults.append(f"no permit in `{directory.name}/*.cedar`: nothing could ever leave")
     if faults or schema is None:
@@ -168,7 +174,7 @@ def _load_schema(path: Path, digest: Any, faults: list[str]) -> cedarpy.Schema |
 
 
 def _load_file(
-    path: Path, text: str, schema: cedarpy.Schema | None, faults: list[str]
+    path: Path, text: str, schema: cedarpy.Schema | None, faults: list[str], *, strict: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         document = json.loads(cedarpy.policies_to_json_str(text))
@@ -188,7 +194,7 @@ def _load_file(
         faults += [f"`{path.name}`: policy `{name}` has no `@{what}`" for what in missing]
         if policy["effect"] == "permit" and "sealed" in annotations:
             faults.append(f"`{path.name}`: permit `{name}` is `@sealed`: what lets a record out is always shown")
-        if policy["effect"] == "permit":
+        if policy["effect"] == "permit" and strict:
             absent = _undemanded(policy)
             faults += [f"`{path.name}`: permit `{name}` does not demand `{what}`" for what in absent]
         yield name, {**policy, "annotations": {"basis": "", **annotations}}

@@ -117,7 +117,7 @@ def _sharing(partner: Partner, answer: Access, in_time: bool) -> Partner:
 def _prove(
     policies: Policies, partner: Partner, purpose: Purpose, asked: list[Table], guarantees: Sequence[Guarantee]
 ) -> Proof:
-    sliced = [table for table in (_for_purpose(table, purpose) for table in asked) if table is not None]  # 1
+    sliced = [table for table in (applies_for(table, purpose) for table in asked) if table is not None]  # 1
     read = {axis for table in sliced for axis in table.axes}
     guarantees = [guarantee for guarantee in guarantees if not _trivial(guarantee, purpose)]
     read |= {axis for guarantee in guarantees for axis in guarantee.reads}
@@ -157,8 +157,8 @@ def _order(axis: Axis) -> tuple[int, str]:
     return (-len(axis.values), str(axis))
 
 
-def _for_purpose(table: Table, purpose: Purpose) -> Table | None:
-    """The table with the purpose fixed; None where a term then never holds."""
+def applies_for(table: Table, purpose: Purpose) -> Table | None:
+    """The table with the purpose fixed; None where it can never apply for that purpose."""
     terms = []
     for term in table.terms:
         held = term.holds

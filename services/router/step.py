@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -19,11 +20,12 @@ from services.kernel.ledger import rfc3339
 from services.kernel.record import Batch, Decision, Inbound, Message, Outcome
 from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason
+from services.router.answer import Answer, ask
 from services.router.areas import Areas, load_areas
-from services.router.facts import facts_of
 from services.router.headers import PartnerKeys, partner_headers
-from services.router.partners import Partner, Purpose, Registry, Standing, load_partners, london_day
-from services.router.policy import Policies, Ruling, load_policies
+from services.router.partners import Partner, Registry, Standing, load_partners, london_day
+from services.router.policy import Policies
+from services.router.profiles import load_profile
 from services.router.residual import Find, Leaf, Residual, Vouchers, load_residual
 from services.router.view import Built, View, Views, load_views
 from services.router.view_compile import Holds
@@ -63,15 +65,6 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """What was decided for one partner, and for which of its purposes."""
-
-    partner: Partner
-    purpose: Purpose
-    ruling: Ruling
-
-
-@dataclass(frozen=True, slots=True)
 class Moment:
     """The one time of a batch, what holds then for each partner, and what was answered on that day.
 
@@ -83,7 +76,7 @@ class Moment:
     day: date
     standings: Mapping[str, Standing]
     started: frozenset[str]
-    answers: dict[tuple[object, ...], _Answer]
+    answers: dict[tuple[object, ...], Answer]
 
 
 class RouterStep:
@@ -186,33 +179,24 @@ class RouterStep:
         built: dict[str, tuple[View, Built]],
         residual: bool,
         moment: Moment,
-    ) -> _Answer:
+    ) -> Answer:
         """The first of the partner's purposes that policy permits, or the answer to its first."""
         held = built.get(partner.view)
         about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child, claims.held)
         key = (partner.id, residual, *about)
         known = moment.answers.get(key)
         if known is None:
-            known = self._ask(partner, claims, moment, residual, held[0].holds if held else Holds())
+            known = ask(
+                self._rules.policies, partner, claims, standing=moment.standings[partner.id], started=moment.started,
+                consent_given=False, residual=residual, holds=held[0].holds if held else Holds(),
+            )  # fmt: skip
             if len(moment.answers) < _ANSWERS:
                 moment.answers[key] = known
         if held is None or not held[1].valid:
-            return _Answer(partner, known.purpose, known.ruling.refused(VIEW_INVALID))
+            return dataclasses.replace(known, ruling=known.ruling.refused(VIEW_INVALID))
         return known
 
-    def _ask(self, partner: Partner, claims: Claims, moment: Moment, residual: bool, holds: Holds) -> _Answer:
-        answers = []
-        for purpose in partner.purposes:
-            facts = facts_of(
-                partner, purpose, claims, standing=moment.standings[partner.id],
-                pilot_started=claims.area in moment.started, consent_given=False, residual=residual, holds=holds,
-            )  # fmt: skip
-            answers.append(_Answer(partner, purpose, self._rules.policies.decide(partner.id, partner.view, facts)))
-        return next((answer for answer in answers if answer.ruling.allowed), answers[0])
-
-    def _message(
-        self, answer: _Answer, built: dict[str, tuple[View, Built]], claims: Claims, moment: Moment
-    ) -> Message:
+    def _message(self, answer: Answer, built: dict[str, tuple[View, Built]], claims: Claims, moment: Moment) -> Message:
         partner, keys = answer.partner, self._keys[answer.partner.id, answer.purpose]
         view = built[partner.view][1]
         for slot in view.slots:
@@ -266,7 +250,7 @@ class RouterStep:
         )
 
 
-def _reason(answers: list[_Answer], finds: list[Find], rules: Rules) -> Reason:
+def _reason(answers: list[Answer], finds: list[Find], rules: Rules) -> Reason:
     """Why nothing leaves: the gravest reason first."""
     if finds:
         return Reason.RESIDUAL
@@ -280,7 +264,7 @@ def _reason(answers: list[_Answer], finds: list[Find], rules: Rules) -> Reason:
     return Reason.NO_POLICY_PERMITS
 
 
-def load_rules(*, schemas_dir: Path, policies_dir: Path) -> Rules:
+def load_rules(*, schemas_dir: Path, policies_dir: Path, profile: str = "default") -> Rules:
     """Read partners, policies, views and word list, and check that they fit each other.
 
     Raises:
@@ -297,7 +281,7 @@ def load_rules(*, schemas_dir: Path, policies_dir: Path) -> Rules:
 
     registry = part(lambda: load_partners(policies_dir / "partners.yaml"))
     areas = part(lambda: load_areas(policies_dir / "areas.yaml"))
-    policies = part(lambda: load_policies(policies_dir / "cedar"))
+    policies = part(lambda: load_profile(policies_dir, profile, for_service=True))
     views = part(lambda: load_views(schemas_dir / "partners"))
     residual = part(load_residual)
     if registry and views:

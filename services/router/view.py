@@ -80,6 +80,11 @@ class Views:
         parts = sorted(f"{name}/{feed}={view.digest}" for (name, feed), view in self._views.items())
         self.digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
+    @property
+    def names(self) -> frozenset[tuple[str, str]]:
+        """(view, feed) of every file."""
+        return frozenset(self._views)
+
     def get(self, name: str, feed: str) -> View | None:
         """The view `name` of `feed`, if there is one."""
         return self._views.get((name, feed))

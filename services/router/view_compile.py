@@ -26,6 +26,12 @@ _CLOSED_TAGS = frozenset(
         Tag.MARKER, Tag.TASK, Tag.ATTACHMENT,
     }
 )  # fmt: skip
+#: A copy of one of these in two places shows that both are of the same record or person.
+_JOINING = frozenset(
+    {Tag.REFERENCE, Tag.NAME, Tag.CONTACT, Tag.ADDRESS, Tag.IDENTIFIER, Tag.BIRTH_DATE, Tag.FREE_TEXT}
+)  # fmt: skip
+#: Tables so coarse that many share a value.
+_COARSE = frozenset({"age_band", "ward", "month", "quarter"})
 _LEAF_KEYS = frozenset({"x-how", "x-from"})
 _ARRAY_KEYS = frozenset({"x-from", "x-where", "x-roles"})
 _HIDDEN = re.compile(rf"(?:{re.escape(TOKEN)}|[\W_])*")
@@ -74,6 +80,8 @@ class Holds:
     address: bool = False
     #: An id, a version, or a time finer than a quarter: one row is one record.
     single: bool = False
+    #: Source pointers of what two partners could compare to find that they hold the same record or person.
+    joins: dict[str, Tag] = field(default_factory=dict)
 
     @property
     def aggregate(self) -> bool:
@@ -185,7 +193,7 @@ class _Compiler:
         self._unknown(schema, at, _LEAF_KEYS)
         tag = self._tag(schema, at)
         how, _, what = str(schema["x-how"]).partition(":")
-        self._note(tag, how, what)
+        self._note(tag, how, what, schema.get("x-from"))
         if how == "role":
             return self._role_leaf(schema, scopes)
         if how == "constant" and what:
@@ -206,15 +214,17 @@ class _Compiler:
             self._fault(at, "FREE_TEXT and `coarsen:text` belong together")
         return self._copy(schema, at, tag, depth, get, suffix)
 
-    def _note(self, tag: Tag, how: str, what: str) -> None:
+    def _note(self, tag: Tag, how: str, what: str, source: Any) -> None:
         """Remember what this leaf makes the view hold; a constant holds nothing."""
         if how == "constant":
             return
         holds = self.holds
         holds.text |= tag is Tag.FREE_TEXT
-        holds.contact |= tag is Tag.CONTACT
+        holds.contact |= tag is Tag.CONTACT or tag is Tag.NAME
         holds.address |= tag is Tag.ADDRESS
         holds.single |= how in ("record", "pseudonym") or tag is Tag.RECORD_VERSION
+        if tag in _JOINING and how in ("copy", "coarsen") and what not in _COARSE and isinstance(source, str):
+            holds.joins[source] = tag
         holds.single |= what == "ward" or (tag is Tag.TIME and what != "quarter")
 
     def _copy(

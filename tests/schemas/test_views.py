@@ -30,9 +30,19 @@ EXPECTED = {
     "challenger-hub": {
         "police-crime", "online-report", "hate-crime", "marac", "nrm", "council-asb", "partnership-intel",
     },
+    "childrens-safeguarding": {"police-crime", "online-report", "marac"},
+    "adults-safeguarding": {"police-crime", "marac", "council-asb"},
+    "health": {"police-crime", "marac"},
+    "victim-identification": {"nrm", "partnership-intel"},
+    "reporting-centre": {"hate-crime", "online-report"},
+    "probation": {"police-crime", "marac"},
+    "research": {"police-crime", "online-report", "hate-crime", "council-asb"},
 }  # fmt: skip
 WITH_TEXT = {"victim-support", "independent-advocacy"}
-DOORS = {"housing"}
+DOORS = {("housing", "council-asb"), ("housing", "police-crime"), ("childrens-safeguarding", "police-crime")}
+CALLED = {("victim-identification", "nrm")}
+#: Views that show no person at all.
+NOBODY = {("victim-identification", "partnership-intel")} | {("research", feed) for feed in EXPECTED["research"]}
 CONTACT = "contactArrangement"
 views = pytest.mark.parametrize(("view", "feed"), VIEWS)
 
@@ -117,7 +127,7 @@ def test_ways_are_known_and_fit_the_meaning(view: str, feed: str) -> None:
         expected = {
             Tag.BIRTH_DATE: {"coarsen:age_band"},
             Tag.CONTACT: {"coarsen:uk_phone", "coarsen:email_known"},
-            Tag.TIME: {"coarsen:day", "coarsen:month"},
+            Tag.TIME: {"coarsen:quarter"} if view == "research" else {"coarsen:day", "coarsen:month"},
             Tag.FREE_TEXT: {"coarsen:text"},
             Tag.RECORD_ID: {"record"},
             Tag.IDENTIFIER: {"pseudonym"},
@@ -140,12 +150,21 @@ def test_single_values_can_be_empty(view: str, feed: str) -> None:
 def test_text_and_doors_only_where_the_agreement_names_them(view: str, feed: str) -> None:
     tags = {tag_of(node) for _, node in leaves(view_schema(view, feed))}
     assert (Tag.FREE_TEXT in tags) == (view in WITH_TEXT)
-    assert (Tag.ADDRESS in tags) == (view in DOORS)
-    if view not in WITH_TEXT:
+    assert (Tag.ADDRESS in tags) == ((view, feed) in DOORS)
+    if view not in WITH_TEXT and (view, feed) not in CALLED:
         assert tags.isdisjoint({Tag.NAME, Tag.CONTACT})
+
+
+@pytest.mark.parametrize("feed", sorted(EXPECTED["research"]))
+def test_a_row_for_counting_shows_no_single_record(feed: str) -> None:
+    schema = view_schema("research", feed)
+    tags = {tag_of(node) for _, node in leaves(schema)}
+    assert tags <= {Tag.AREA, Tag.CODE, Tag.TIME}
+    assert "ward" not in schema["properties"]
 
 
 @views
 def test_each_list_of_people_carries_the_contact_constant(view: str, feed: str) -> None:
     constants = {node["x-how"] for pointer, node in leaves(view_schema(view, feed)) if pointer.endswith(f"/{CONTACT}")}
-    assert constants == {"constant:arrange contact through the safe-contact desk; never use family to interpret"}
+    told = {"constant:arrange contact through the safe-contact desk; never use family to interpret"}
+    assert constants == (set() if (view, feed) in NOBODY else told)
