@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from services.cli import policy_sign
 from services.kernel import keys
 from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.kafka.embedded import EmbeddedKafka
@@ -30,6 +32,7 @@ from services.kernel.schema import load_feeds
 from services.kernel.schema.words import RecordMark
 from services.kernel.vocabulary import OutcomeKind
 from services.router.headers import PartnerKeys
+from services.router.manifest import Manifest, load_approvers
 from services.router.partners import load_partners
 
 
@@ -142,6 +145,7 @@ class Pipeline:
         self._module = module
         self._settings = settings or {}
         self.slots: list[Slot] = []
+        self._sequence = 0
         self._entries: list[dict[str, Any]] = []
         self._ledger_end = 0
         self._closing = threading.Event()
@@ -149,6 +153,7 @@ class Pipeline:
 
     def __enter__(self) -> Pipeline:
         keys.init_dev(self.keys_dir, load_topology().partners)
+        self.put_in_force(ROOT / "policies")
         for service, count in self._counts.items():
             self.slots += [Slot(service, n, self._start(service, n)) for n in range(count)]
         self._supervisor.start()
@@ -169,6 +174,21 @@ class Pipeline:
                 slot.process.kill()
                 slot.process.wait()
         self._folder.cleanup()
+
+    def put_in_force(
+        self, policies: Path, *, effective_from: datetime | None = None, revoked: Iterable[str] = ()
+    ) -> Manifest:
+        """Sign a policy set as both approvers of development and put it on `control`; return its manifest."""
+        approvers = load_approvers(self.keys_dir / "approvers.yaml")
+        self._sequence = max(self._sequence + 1, int(time.time() * 1000))
+        manifest = policy_sign.start(
+            policies, sequence=self._sequence, effective_from=effective_from, revoked=list(revoked)
+        )
+        for person in approvers:
+            key = policy_sign.private_key(next((self.keys_dir / "approvers").glob(f"{person}.*")))
+            manifest = policy_sign.add(manifest, policies, key, by=person, reason="development", reference="DEV-1")
+        policy_sign.publish(self.broker.client_config("admin"), manifest, approvers)
+        return manifest
 
     @property
     def logs(self) -> Path:
@@ -218,7 +238,8 @@ class Pipeline:
     def _start(self, service: str, number: int) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
         environment |= self.broker.environment(service)
-        environment |= {"SR_SLOT": str(number), "SR_KEYS_DIR": str(self.keys_dir)} | self._settings
+        environment |= {"SR_SLOT": str(number), "SR_KEYS_DIR": str(self.keys_dir)}
+        environment |= {"SR_APPROVERS_FILE": str(self.keys_dir / "approvers.yaml")} | self._settings
         with (self.folder / f"{service}-{number}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", self._module.format(service=service)],

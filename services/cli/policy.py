@@ -15,11 +15,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.cli import policy_compare, policy_explain, policy_matrix
+from services.cli import policy_compare, policy_explain, policy_matrix, policy_sign
 from services.kernel.errors import ConfigError, Exit
 from services.kernel.paths import ROOT
+from services.kernel.settings import load_settings
 from services.router import lint
 from services.router.areas import load_areas
+from services.router.manifest import load_approvers
 from services.router.partners import load_partners, london_day
 from services.router.profiles import load_profile
 from services.router.prove import COMBINATIONS, Proof, prove, prove_sharing
@@ -204,6 +206,50 @@ def prove_(
         print(f"{sharing.combinations:,} combinations of two partners on one system: {len(sharing.open)} left open")
     if sharing.open or not all(proof.kept for proof in proofs):
         raise typer.Exit(Exit.FOUND)
+
+
+@app.command("sign")
+def sign_(
+    manifest: Annotated[Path, typer.Argument(help="File of the manifest; made by the first person, signed by both.")],
+    by: Annotated[str, typer.Option("--by", help="Your id in approvers.yaml.")],
+    key: Annotated[Path, typer.Option("--key", help="File of your private key: 64 hex digits.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why this set is put in force.")],
+    reference: Annotated[str, typer.Option("--reference", help="Number of the decision or minute.")],
+    sequence: Annotated[
+        int | None, typer.Option("--sequence", min=1, help="First person: number above the last.")
+    ] = None,
+    effective_from: Annotated[
+        datetime | None, typer.Option("--effective-from", help="First person: UTC time of its beginning; default now.")
+    ] = None,
+    revoke: Annotated[
+        list[str] | None, typer.Option("--revoke", help="First person: partner that closes at once; may be repeated.")
+    ] = None,
+    policies: Policies = _POLICIES,
+) -> None:
+    """Sign the policy set of a folder. The first person makes the manifest, the second signs the same one."""
+    if manifest.exists():
+        held = policy_sign.load(manifest)
+        if sequence is not None or effective_from is not None or revoke:
+            raise ConfigError("manifest", [f"`{manifest.name}` is there: the second person changes nothing of it"])
+    else:
+        if sequence is None:
+            raise ConfigError("manifest", [f"`{manifest.name}` is not there: the first person gives `--sequence`"])
+        if found := lint.faults(policies, _SCHEMAS):
+            raise ConfigError("policy set", found)
+        held = policy_sign.start(policies, sequence=sequence, effective_from=effective_from, revoked=revoke or [])
+    signed = policy_sign.add(held, policies, policy_sign.private_key(key), by=by, reason=reason, reference=reference)
+    policy_sign.save(manifest, signed)
+    print(f"manifest {signed.sequence}: set {signed.sha256[:16]}, from {signed.effective_from}")
+    print(f"signed by {', '.join(approval.by for approval in signed.approvals)}")
+
+
+@app.command()
+def publish(manifest: Annotated[Path, typer.Argument(help="A manifest that two persons signed.")]) -> None:
+    """Put a signed manifest on `control`: every router decides by it from its time on."""
+    settings = load_settings()
+    held = policy_sign.load(manifest)
+    policy_sign.publish(settings.kafka_config(), held, load_approvers(settings.approvers_file))
+    print(f"manifest {held.sequence} is on `control`; in force from {held.effective_from}")
 
 
 def _print_proofs(proofs: list[Proof], seconds: float) -> None:

@@ -24,7 +24,8 @@ class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the redactor says of one redacted record.
 
     `persons` maps the pointer of each person object to its roles; `vouchers` are
-    (pointer, start, end, reason) for each look-alike that was kept, offsets in characters.
+    (pointer, start, end, reason) for each look-alike that was kept, offsets in characters; `subjects` are the
+    pseudonyms of those whose consent may be needed, empty for one without an id.
     """
 
     sha256: str
@@ -37,6 +38,7 @@ class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     record: str
     roles: tuple[str, ...]
     persons: dict[str, tuple[str, ...]]
+    subjects: tuple[str, ...]
     protected: bool
     child: bool
     markers: tuple[str, ...]

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from services.kernel.errors import ConfigError
 
 _DEV_KEY_ID = "dev"
+#: Two made-up persons, so that what needs two can be tried.
+_DEV_APPROVERS = ("first-approver", "second-approver")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,11 +101,13 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     """Make a whole set of keys for development, never overwriting one; return the files made.
 
     The compliance identity that opens sealed detail and quarantine lands in the subfolder
-    `compliance/`, which no service reads: in production it is made elsewhere and stays there.
+    `compliance/`, the keys of two approvers in `approvers/`; no service reads them: in production they are
+    made elsewhere and stay there. `approvers.yaml` holds the approvers' public halves.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     vault = directory / "compliance"
-    vault.mkdir(exist_ok=True, mode=0o700)
+    for folder in (vault, directory / "approvers"):
+        folder.mkdir(exist_ok=True, mode=0o700)
     made: list[Path] = []
 
     def write(path: Path, text: str) -> None:
@@ -120,6 +124,15 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(attest.read_text().strip()))
     raw = signer.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     write(directory / f"attest-pub.{_DEV_KEY_ID}", raw.hex())
+    persons = []
+    for person in _DEV_APPROVERS:
+        write(directory / "approvers" / f"{person}.{_DEV_KEY_ID}", secrets.token_hex(32))
+        material = (directory / "approvers" / f"{person}.{_DEV_KEY_ID}").read_text().strip()
+        public = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(material)).public_key()
+        raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        terms = 'actions: [policy, duty], from: "2026-01-01", until: "2099-12-31"'
+        persons.append(f"  - {{id: {person}, key: {raw.hex()}, {terms}}}")
+    write(directory / "approvers.yaml", "\n".join(["version: 1", "approvers:", *persons]))
     identity_file = vault / f"seal-identity.{_DEV_KEY_ID}"
     write(identity_file, str(pyrage.x25519.Identity.generate()))
     identity = pyrage.x25519.Identity.from_str(identity_file.read_text().strip())

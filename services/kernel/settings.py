@@ -20,7 +20,8 @@ class Settings(BaseSettings):
     keys_dir: Path = Path("/run/safe-reporting/keys")
     schemas_dir: Path = ROOT / "schemas"
     policies_dir: Path = ROOT / "policies"
-    profile: str = Field(default="default", description="set of policies that the router runs; an approved one")
+    policy_sets_dir: Path | None = Field(default=None, description="further policy sets, each in a folder of its hash")
+    approvers_file: Path = ROOT / "policies" / "approvers.yaml"
     topology_file: Path = ROOT / "deploy" / "topology.yaml"
     slot: int = Field(default=0, ge=0, le=999, description="number of this worker: its transactional.id")
     batch_records: int = Field(default=500, ge=1, le=5000)

@@ -28,6 +28,8 @@ BATCH_SECONDS = Histogram(
 )
 ABORTS = Counter("safe_reporting_transaction_aborts", "Transactions aborted and done again.", ["service"])
 CHILD_RESTARTS = Counter("safe_reporting_child_restarts", "Step processes started anew.", ["service", "reason"])
+POLICY_FAULTS = Counter("safe_reporting_policy_faults", "Manifests refused and policy sets that do not load.")
+POLICY_SEQUENCE = Gauge("safe_reporting_policy_sequence", "Number of the policy manifest that this router decides by.")
 ASSIGNED = Gauge("safe_reporting_assigned_partitions", "Partitions this worker holds.", ["service"])
 
 

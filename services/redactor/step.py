@@ -18,7 +18,7 @@ from services.kernel.schema.plan import Feeds, Leaf, Plan
 from services.kernel.schema.tags import TextKind
 from services.kernel.schema.words import RecordMark
 from services.kernel.sealing import Sealer
-from services.kernel.vocabulary import OutcomeKind, Reason
+from services.kernel.vocabulary import OutcomeKind, Reason, Role
 from services.redactor.headers import REDACTED, Envelope, place, read_headers, redacted_headers
 from services.redactor.risk import add_risk
 from services.redactor.roles import Attribution, attribute
@@ -54,6 +54,10 @@ class _Accepted:
     envelope: Envelope
     plan: Plan
     value: dict[str, Any]
+
+
+#: Roles whose consent a partner may need. Nobody asks a professional or a suspect.
+_ASKED = frozenset({Role.VICTIM, Role.WITNESS, Role.REPORTING_PERSON, Role.CHILD, Role.UNKNOWN})
 
 
 class RedactorStep:
@@ -196,6 +200,11 @@ class RedactorStep:
             record=name,
             roles=who.roles,
             persons={person.pointer: tuple(sorted(person.roles)) for person in who.persons if person.pointer},
+            subjects=tuple(
+                pseudonym(self._secrets.pseudonym, accepted.envelope.agency, person.id) if person.id else ""
+                for person in who.persons
+                if not _ASKED.isdisjoint(person.roles)
+            ),
             protected=who.protected,
             child=who.child,
             markers=who.markers,

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
 from services.kernel.kafka import service
 from services.kernel.kafka.topology import load_topology
+from services.kernel.kafka.watch import Watch
 from services.kernel.settings import Settings, load_settings
+from services.router.lease import CONSENT, CONTROL, ControlLease, PolicySets
+from services.router.manifest import load_approvers
+from services.router.step import load_rules
 
 __all__ = ["start"]
 
@@ -14,13 +20,29 @@ __all__ = ["start"]
 def start(settings: Settings) -> None:
     """Run one router until it is told to stop; input topics and sizes come from the topology file."""
     topology = load_topology(settings.topology_file)
-    service.run(
-        "router",
-        factory="services.router.build:build_step",
-        settings=settings,
-        topics=[topic.name for topic in topology.topics_of("router")],
-        sizes=topology.message_bytes,
-    )
+    approvers = load_approvers(settings.approvers_file)
+
+    def load(folder: Path, profile: str) -> None:
+        load_rules(schemas_dir=settings.schemas_dir, policies_dir=folder, profile=profile)
+
+    sets = PolicySets(settings.policies_dir, settings.policy_sets_dir, load)
+    with tempfile.TemporaryDirectory(prefix="safe-reporting-router-") as folder:
+
+        def lease(config: dict[str, str]) -> ControlLease:
+            name = f"router-{settings.slot}"
+            return ControlLease(
+                lambda told: Watch(config, [CONTROL, CONSENT], name=name, told=told),
+                approvers=approvers, sets=sets, folder=Path(folder),
+            )  # fmt: skip
+
+        service.run(
+            "router",
+            factory="services.router.build:build_step",
+            settings=settings,
+            topics=[topic.name for topic in topology.topics_of("router")],
+            sizes=topology.message_bytes,
+            lease=lease,
+        )
 
 
 if __name__ == "__main__":

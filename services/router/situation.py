@@ -41,7 +41,7 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         accused = bool(self.roles) and ACCUSED_ROLES.issuperset(self.roles) and not self.child
         return Claims(
             sha256="", schema="", detector="", source=("", 0, 0), agency=self.agency, feed=self.feed,
-            area=codes.get(self.area, self.area), record="", roles=self.roles, persons={},
+            area=codes.get(self.area, self.area), record="", roles=self.roles, persons={}, subjects=(),
             protected=not accused if self.protected is None else self.protected, child=self.child,
             markers=self.markers, held=self.text_held, vouchers=(),
         )  # fmt: skip

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.kernel import quarantine
@@ -22,8 +23,9 @@ from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason
 from services.router.answer import Answer, ask
 from services.router.areas import Areas, load_areas
+from services.router.consent import Book
 from services.router.headers import PartnerKeys, partner_headers
-from services.router.partners import Partner, Registry, Standing, load_partners, london_day
+from services.router.partners import ConsentRule, Partner, Registry, Standing, load_partners, london_day
 from services.router.policy import Policies
 from services.router.profiles import load_profile
 from services.router.residual import Find, Leaf, Residual, Vouchers, load_residual
@@ -34,6 +36,9 @@ T = TypeVar("T")
 
 #: Answers remembered for one day at most; beyond, Cedar is asked again.
 _ANSWERS = 65_536
+
+#: Facts of a batch that stand in the ledger's entry beside the versions.
+_NAMED = ("sequence", "consent_offset")
 
 #: The error of a denial because the view is missing or does not validate.
 VIEW_INVALID = "view invalid"
@@ -66,9 +71,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The one time of a batch, what holds then for each partner, and what was answered on that day.
+    """The one time of a batch, what holds then for each partner, and what was answered while the same held.
 
     `answers` is keyed by all that the facts of a partner are made of beside its standing, which is the day's.
+    `facts` are the batch's: closed partners and consents; `versions` what of them stands in the ledger.
     """
 
     now: int
@@ -76,6 +82,9 @@ class Moment:
     day: date
     standings: Mapping[str, Standing]
     started: frozenset[str]
+    facts: Mapping[str, str]
+    versions: tuple[tuple[str, str], ...]
+    book: Book
     answers: dict[tuple[object, ...], Answer]
 
 
@@ -105,7 +114,7 @@ class RouterStep:
             for partner in rules.registry.partners
             for purpose in partner.purposes
         }
-        self._moment = Moment(-1, "", date.min, {}, frozenset(), {})
+        self._moment = Moment(-1, "", date.min, {}, frozenset(), {}, (), Book(), {})
 
     def __call__(self, record: Inbound, batch: Batch) -> Outcome:
         """Route one redacted record.
@@ -118,7 +127,7 @@ class RouterStep:
         6. Write the message of each partner that is allowed, under its own keys and new headers.
         """
         if record.value is None:  # 1
-            return self._withheld(None, Reason.TOMBSTONE, (), [], self._at(batch.now))
+            return self._withheld(None, Reason.TOMBSTONE, (), [], self._at(batch))
         data = record.value.reveal()
         try:  # 2
             claims = verify(record.header(HEADER), data, self._attest_keys)
@@ -127,7 +136,7 @@ class RouterStep:
             return self.quarantine(record, error.reason)
         if not isinstance(value, dict):
             return self.quarantine(record, Reason.REDACTED_INVALID)
-        moment = self._at(batch.now)
+        moment = self._at(batch)
         partners = self._rules.registry.subscribers(claims.agency, claims.feed)
         built = self._build(partners, value, claims, moment)  # 3
         finds = self._scan(built.values(), claims)  # 4
@@ -141,16 +150,25 @@ class RouterStep:
         """The outcome of a record that is set aside whole."""
         return quarantine.outcome(record, reason, sealer=self._sealer, versions=self._versions)
 
-    def _at(self, now: int) -> Moment:
+    def _at(self, batch: Batch) -> Moment:
         """The moment of a batch. It never goes back: what has run out stays closed."""
-        if now > self._moment.now:
-            day = london_day(now)
-            last = self._moment
-            if day == last.day:
-                self._moment = Moment(now, rfc3339(now), day, last.standings, last.started, last.answers)
-            else:
-                standings = self._rules.registry.standings(day)
-                self._moment = Moment(now, rfc3339(now), day, standings, self._rules.areas.started(day), {})
+        last = self._moment
+        now = max(batch.now, last.now)
+        if now == last.now and batch.facts == last.facts:
+            return last
+        day = london_day(now)
+        if day == last.day and batch.facts == last.facts:
+            self._moment = dataclasses.replace(last, now=now, stamp=rfc3339(now))
+            return self._moment
+        closed = frozenset(filter(None, batch.facts.get("closed", "").split(",")))
+        standings = {
+            name: msgspec.structs.replace(standing, agreement=standing.agreement and name not in closed)
+            for name, standing in self._rules.registry.standings(day).items()
+        }
+        book = Book.read(Path(batch.facts["consents"])) if "consents" in batch.facts else Book()
+        named = tuple((f"policy_{n}" if n == "sequence" else n, batch.facts[n]) for n in _NAMED if n in batch.facts)
+        started = self._rules.areas.started(day)
+        self._moment = Moment(now, rfc3339(now), day, standings, started, batch.facts, named, book, {})
         return self._moment
 
     def _build(
@@ -183,12 +201,15 @@ class RouterStep:
         """The first of the partner's purposes that policy permits, or the answer to its first."""
         held = built.get(partner.view)
         about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child, claims.held)
-        key = (partner.id, residual, *about)
+        consent = partner.consent is ConsentRule.REQUIRED and any(
+            moment.book.given(claims.subjects, partner.id, purpose, now=moment.now) for purpose in partner.purposes
+        )
+        key = (partner.id, residual, consent, *about)
         known = moment.answers.get(key)
         if known is None:
             known = ask(
                 self._rules.policies, partner, claims, standing=moment.standings[partner.id], started=moment.started,
-                consent_given=False, residual=residual, holds=held[0].holds if held else Holds(),
+                consent_given=consent, residual=residual, holds=held[0].holds if held else Holds(),
             )  # fmt: skip
             if len(moment.answers) < _ANSWERS:
                 moment.answers[key] = known
@@ -245,7 +266,7 @@ class RouterStep:
             plan=claims.schema if claims else None,
             detail=detail,
             decisions=decisions,
-            versions=(*self._versions, *made),
+            versions=(*self._versions, *moment.versions, *made),
             decided_at=moment.stamp,
         )
 

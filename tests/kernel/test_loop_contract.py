@@ -164,8 +164,8 @@ class Echo:
 
 
 class Closed:
-    def held(self) -> bool:
-        return False
+    def facts(self, now: int) -> dict[str, str] | None:
+        return None
 
 
 def make(broker: FakeBroker, processor: Any = None, **limits: Any) -> Loop:

@@ -78,6 +78,7 @@ def claims_for(value: dict[str, Any], **changes: Any) -> Claims:
         record=RECORD,
         roles=("victim",),
         persons={"/persons/0": ("victim",)},
+        subjects=(PERSON,),
         protected=True,
         child=False,
         markers=("burglary",),

@@ -120,7 +120,7 @@ def test_quarantine_envelope_holds_coarse_reasons_only() -> None:
 
 def test_consent_control_and_alerts() -> None:
     consent = {
-        "v": 1, "subject": "ab" * 32, "recipient": "idva-service", "purpose": "independent_advocacy",
+        "v": 1, "subject": "ab" * 16, "recipient": "idva-service", "purpose": "independent_advocacy",
         "scope": "contact", "state": "withdrawn", "at": TIME, "by": "18204", "reference": None,
     }  # fmt: skip
     assert valid("consent", consent)

@@ -50,10 +50,13 @@ class Processor(Protocol):
 
 
 class Lease(Protocol):
-    """May the service publish now?"""
+    """May the service publish now, and on what?"""
 
-    def held(self) -> bool:
-        """True when policy and gate were read to their end just now, and allow it."""
+    def facts(self, now: int) -> dict[str, str] | None:
+        """What holds at `now` (milliseconds since the epoch) for the whole batch; None where nothing may be published.
+
+        It was read to its end just now; what cannot be read is None.
+        """
         ...
 
 
@@ -133,13 +136,14 @@ class Loop:
         records = self._poll()  # 1
         if not records:
             return 0
-        if self._lease is not None and not self._lease.held():  # 2
+        self._now = self._read_clock()
+        facts = self._lease.facts(self._now) if self._lease else {}  # 2
+        if facts is None:
             self._rewind(records)
             time.sleep(0.2)
             return 0
-        self._now = self._read_clock()
         with telemetry.BATCH_SECONDS.labels(self._service, "step").time():
-            outcomes = self._processor.process(records, Batch(now=self._now))  # 3
+            outcomes = self._processor.process(records, Batch(now=self._now, facts=facts))  # 3
             finished = self._fit(records, outcomes)
         self._watch_for_flood(finished)
         try:

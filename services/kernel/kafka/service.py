@@ -15,7 +15,7 @@ import structlog
 from services.kernel import telemetry
 from services.kernel.errors import Exit, SafeReportingError
 from services.kernel.kafka.client import group_consumer, transactional_producer
-from services.kernel.kafka.loop import Limits, Loop
+from services.kernel.kafka.loop import Lease, Limits, Loop
 from services.kernel.kafka.worker import Worker
 from services.kernel.settings import Settings
 
@@ -37,8 +37,19 @@ class Stop:
         return self._asked
 
 
-def run(service: str, *, factory: str, settings: Settings, topics: list[str], sizes: Callable[[str], int]) -> None:
+def run(
+    service: str,
+    *,
+    factory: str,
+    settings: Settings,
+    topics: list[str],
+    sizes: Callable[[str], int],
+    lease: Callable[[dict[str, str]], Lease] | None = None,
+) -> None:
     """Run one worker until it is told to stop.
+
+    Args:
+        lease: makes what is asked before each batch, from librdkafka's connection settings.
 
     1. Build the step in its child process: every fault of files, keys and policies ends the start here.
     2. End what a predecessor of this slot left open, and join the group.
@@ -66,6 +77,7 @@ def run(service: str, *, factory: str, settings: Settings, topics: list[str], si
             consumer=consumer,
             make_producer=lambda: transactional_producer(config, service=service, slot=settings.slot),
             processor=worker,
+            lease=lease(config) if lease else None,
             limits=Limits(
                 batch_records=settings.batch_records,
                 batch_wait=settings.batch_wait_ms / 1000,

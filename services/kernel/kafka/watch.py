@@ -1,0 +1,102 @@
+"""Keep up with a topic of one partition: read to its end before each batch, and remember nothing but what is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from services.kernel.kafka.client import RECONNECT, inbound, is_transient, quiet, translate
+from services.kernel.record import Inbound
+
+
+class Watch:
+    """Follows topics of one partition each, from their beginning.
+
+    Args:
+        name: prefix of the group name, which the principal's permissions must cover.
+        told: called with each record once, in the order of its topic.
+        age: seconds for which the last reading to the end counts as now.
+        wait: seconds that one reading may take.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, str],
+        topics: list[str],
+        *,
+        name: str,
+        told: Callable[[Inbound], None],
+        age: float = 0.3,
+        wait: float = 2.0,
+    ) -> None:
+        self._consumer = Consumer(
+            {
+                **config,
+                **RECONNECT,
+                "group.id": f"{name}-watch",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 20,
+                "logger": quiet(),
+            }
+        )
+        self._partitions = [TopicPartition(topic, 0, 0) for topic in topics]
+        self._consumer.assign(self._partitions)
+        self._told = told
+        self._age = age
+        self._wait = wait
+        self._reached = dict.fromkeys(topics, 0)
+        self._read_at = -1.0
+
+    def fresh(self) -> bool:
+        """Read every topic to the end that it has now; False where that did not come off in time.
+
+        Raises:
+            SafeReportingError: the principal is refused, or a topic is missing.
+        """
+        started = time.monotonic()
+        if self._read_at >= 0 and started - self._read_at < self._age:
+            return True
+        ends = self._ends()
+        if ends is None:
+            return False
+        while any(self._reached[topic] < end for topic, end in ends.items()):
+            if time.monotonic() > started + self._wait:
+                return False
+            self._take(0.05)
+        self._read_at = started
+        return True
+
+    def _ends(self) -> dict[str, int] | None:
+        """The end of each topic; None where the broker does not say."""
+        ends = {}
+        for partition in self._partitions:
+            try:
+                _, ends[partition.topic] = self._consumer.get_watermark_offsets(partition, timeout=self._wait)
+            except KafkaException as error:
+                if is_transient(error.args[0]) or error.args[0].code() == KafkaError._TIMED_OUT:
+                    return None
+                raise translate(error, f"reading `{partition.topic}`") from error
+        return ends
+
+    def _take(self, seconds: float) -> None:
+        message = self._consumer.poll(seconds)
+        if message is None:
+            return
+        error = message.error()
+        if error is None:
+            record = inbound(message)
+            self._told(record)
+            self._reached[record.topic] = record.offset + 1
+        elif error.code() == KafkaError._PARTITION_EOF:
+            self._reached[str(message.topic())] = int(message.offset() or 0)
+        elif not is_transient(error):
+            raise translate(error, "reading what the service must know before it publishes")
+
+    def close(self) -> None:
+        """Leave the topics."""
+        self._consumer.close()

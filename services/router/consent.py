@@ -1,0 +1,156 @@
+"""Consent: what one person allowed one recipient, for one purpose and one scope.
+
+Absent unless recorded, never inferred. The last word counts: a withdrawal is a value and wins over a grant of the
+same time. A grant counts only if it was taken as it must be; any doubt makes it absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.kernel.approval import milliseconds
+
+#: What the ordinary partner topics need: that the redacted record of this person goes to this recipient.
+RECORD_SCOPE = "record"
+LONGEST = timedelta(days=90)
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Subject = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Key = tuple[str, str, str, str]
+
+
+class Taken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a grant was taken."""
+
+    by_role: Literal["advocate", "solicitor", "victim_support", "police", "other"]
+    in_private: bool
+    wording: str
+    interpreter: Literal["not_needed", "independent", "relative", "suspect", "unknown"]
+    given_by: Literal["subject", "relative", "suspect", "other"]
+    under_18: bool
+    advocate_present: bool
+    safeguarding_lead: bool
+
+
+class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One message of the `consent` topic. Times are RFC 3339 UTC; `taken` and `expires` stand in a grant alone."""
+
+    v: Literal[1]
+    subject: Subject
+    recipient: Name
+    purpose: Name
+    scope: Name
+    state: Literal["given", "withdrawn"]
+    at: str
+    by: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.@_-]{0,63}$")]
+    reference: str | None = None
+    expires: str | None = None
+    taken: Taken | None = None
+
+    @property
+    def about(self) -> Key:
+        """Who, to whom, for what, and how much."""
+        return self.subject, self.recipient, self.purpose, self.scope
+
+    @property
+    def key(self) -> bytes:
+        """Key on the topic. Grants and withdrawals have their own, so that compaction keeps the last of each."""
+        return "|".join((*self.about, self.state)).encode()
+
+
+def faults(consent: Consent) -> list[str]:
+    """Why a grant does not count; an empty list where it does."""
+    taken, begins, ends = consent.taken, milliseconds(consent.at), milliseconds(consent.expires or "")
+    if taken is None or begins is None or ends is None:
+        return ["does not say how it was taken, or from when until when it holds"]
+    found = []
+    if ends <= begins or ends - begins > LONGEST.total_seconds() * 1000:
+        found.append(f"does not hold for at most {LONGEST.days} days")
+    if taken.by_role not in ("advocate", "solicitor") and consent.scope != RECORD_SCOPE:
+        found.append("was taken by somebody who is neither advocate nor solicitor")
+    if taken.by_role == "police":
+        found.append("was taken by the police")
+    if not taken.in_private:
+        found.append("was not taken in private")
+    if not taken.wording.strip():
+        found.append("names no version of its wording")
+    if taken.interpreter not in ("not_needed", "independent"):
+        found.append("was taken through an interpreter who is not independent")
+    if taken.given_by != "subject":
+        found.append("was not given by the person")
+    if taken.under_18 and not (taken.advocate_present and taken.safeguarding_lead):
+        found.append("is by a person under 18 without advocate and safeguarding lead")
+    return found
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True):
+    """A grant that counts, as the step process reads it: from when until when (milliseconds since the epoch)."""
+
+    subject: str
+    recipient: str
+    purpose: str
+    scope: str
+    begins: int
+    ends: int
+
+
+class Register:
+    """The last grant and the last withdrawal of each key, in the order of the topic."""
+
+    def __init__(self) -> None:
+        self._given: dict[Key, Consent] = {}
+        self._withdrawn: dict[Key, int] = {}
+        self.offset = -1
+
+    def hear(self, value: bytes | None, offset: int) -> bool:
+        """Take in one message; False where it is none, which changes nothing."""
+        self.offset = offset
+        try:
+            consent = msgspec.json.decode(value or b"", type=Consent)
+        except msgspec.DecodeError:
+            return False
+        at = milliseconds(consent.at)
+        if at is None:
+            return False
+        if consent.state == "withdrawn":
+            self._withdrawn[consent.about] = max(at, self._withdrawn.get(consent.about, at))
+        else:
+            self._given[consent.about] = consent
+        return True
+
+    def grants(self) -> list[Grant]:
+        """Every grant that counts: taken as it must be, and later than the last withdrawal."""
+        found = []
+        for about, consent in self._given.items():
+            begins, ends = milliseconds(consent.at), milliseconds(consent.expires or "")
+            if begins is None or ends is None or faults(consent) or begins <= self._withdrawn.get(about, -1):
+                continue
+            found.append(Grant(*about, begins, ends))
+        return found
+
+
+class Book:
+    """The grants that hold, asked by the router's step."""
+
+    def __init__(self, grants: Iterable[Grant] = ()) -> None:
+        self._held = {(g.subject, g.recipient, g.purpose, g.scope): (g.begins, g.ends) for g in grants}
+
+    @classmethod
+    def read(cls, path: Path) -> Book:
+        """The book that the lease wrote."""
+        return cls(msgspec.msgpack.decode(path.read_bytes(), type=list[Grant]))
+
+    def given(self, subjects: Iterable[str], recipient: str, purpose: str, *, now: int) -> bool:
+        """Whether every one of `subjects` has consented, and there is one; a person without an id has not."""
+        asked = list(subjects)
+        return bool(asked) and all(self._holds(subject, recipient, purpose, now) for subject in asked)
+
+    def _holds(self, subject: str, recipient: str, purpose: str, now: int) -> bool:
+        begins, ends = self._held.get((subject, recipient, purpose, RECORD_SCOPE), (1, 0))
+        return begins <= now < ends

@@ -1,0 +1,179 @@
+"""May the router publish now, and on what: the policy set in force, closed partners, consents and the gate.
+
+All of it is read from `control` and `consent` to their end just before each batch. What cannot be read, verified
+or found closes the router; a faulty new set leaves the last good one in force.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from services.kernel import telemetry
+from services.kernel.approval import Approver
+from services.kernel.errors import ConfigError
+from services.kernel.kafka.watch import Watch
+from services.kernel.ledger import rfc3339
+from services.kernel.record import Inbound
+from services.router.consent import Register
+from services.router.manifest import Manifest, accept, in_force, read_manifest, revoked, set_hash
+
+log = structlog.get_logger()
+
+CONTROL, CONSENT = "control", "consent"
+
+
+class _Gate(msgspec.Struct):
+    """What the lease needs of a gate message; anything that is not `open` closes."""
+
+    kind: str
+    state: str = ""
+
+
+class PolicySets:
+    """Folders of policy sets by hash; each is tried once, when a manifest first names it.
+
+    Args:
+        own: the folder that the service started with.
+        others: folder that holds further sets, each in a folder named by its hash.
+        load: raises ConfigError where a set cannot be loaded under a profile.
+    """
+
+    def __init__(self, own: Path, others: Path | None, load: Callable[[Path, str], object]) -> None:
+        self._own = own
+        self._own_hash = set_hash(own)
+        self._others = others
+        self._load = load
+        self._sound: dict[tuple[str, str], bool] = {}
+
+    def folder(self, sha256: str) -> Path | None:
+        """Where the set with this hash is; None where it is not, or is another."""
+        if sha256 == self._own_hash:
+            return self._own
+        folder = self._others / sha256 if self._others else None
+        return folder if folder is not None and folder.is_dir() and set_hash(folder) == sha256 else None
+
+    def sound(self, manifest: Manifest) -> bool | None:
+        """Whether the manifest's set loads; None where it is not here."""
+        place = manifest.sha256, manifest.profile
+        if place not in self._sound:
+            folder = self.folder(manifest.sha256)
+            if folder is None:
+                return None
+            try:
+                self._load(folder, manifest.profile)
+                self._sound[place] = True
+            except ConfigError as error:
+                self._sound[place] = False
+                faulty = len(error.faults)
+                log.error("policy_set_faulty", count=faulty, version=manifest.sha256[:16])  # noqa: TRY400 - no traceback
+                telemetry.POLICY_FAULTS.inc()
+        return self._sound[place]
+
+
+class ControlLease:
+    """The lease of one router. See `facts`."""
+
+    def __init__(
+        self, watch: Callable[[Callable[[Inbound], None]], Watch], *, approvers: Mapping[str, Approver],
+        sets: PolicySets, folder: Path,
+    ) -> None:  # fmt: skip
+        """`watch` makes the reader of `control` and `consent`; `folder` takes the book of consents for the step."""
+        self._approvers = approvers
+        self._sets = sets
+        self._heard: list[tuple[Manifest, int]] = []
+        self._manifests: list[Manifest] = []
+        self._faults: list[str] = []
+        self._open = True
+        self._consents = Register()
+        self._book = folder / f"consents-{os.getpid()}"
+        self._written = -2
+        self._said = ""
+        self._watch = watch(self._told)
+
+    def facts(self, now: int) -> dict[str, str] | None:
+        """What holds for a batch that is decided at `now`; None where nothing may be published.
+
+        1. Read `control` and `consent` to their end.
+        2. The gate must be open.
+        3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds.
+        4. Close revoked partners, those of manifests to come too.
+        5. Put the consents where the step process finds them.
+        """
+        if not self._watch.fresh():  # 1
+            return self._closed("control_unread")
+        if not self._open:  # 2
+            return self._closed("gate_closed")
+        current = in_force(self._manifests, rfc3339(now))  # 3
+        if current is None:
+            return self._closed("no_policy_in_force")
+        for manifest in self._manifests:
+            self._sets.sound(manifest)  # the next set is tried before its time
+        held = self._good(current)
+        if held is None:
+            return self._closed("policy_set_missing")
+        self._said = ""
+        telemetry.POLICY_SEQUENCE.set(held.sequence)
+        return {
+            "policy": held.sha256,
+            "profile": held.profile,
+            "sequence": str(held.sequence),
+            "closed": ",".join(sorted(revoked(self._manifests, held))),  # 4
+            "consents": self._write(),  # 5
+            "consent_offset": str(self._consents.offset),
+        }
+
+    def _good(self, current: Manifest) -> Manifest | None:
+        """The manifest in force, or below it the last whose set is sound; None where the one in force is not here."""
+        for manifest in reversed([m for m in self._manifests if m.sequence <= current.sequence]):
+            sound = self._sets.sound(manifest)
+            if sound is None and manifest is current:
+                return None
+            if sound:
+                return manifest
+        return None
+
+    def _told(self, record: Inbound) -> None:
+        value = record.value.reveal() if record.value is not None else None
+        if record.topic == CONSENT:
+            if not self._consents.hear(value, record.offset):
+                log.error("consent_unreadable", topic=CONSENT, partition=record.partition, offset=record.offset)
+            return
+        if value is None:
+            return
+        try:
+            gate = msgspec.json.decode(value, type=_Gate)
+            if gate.kind == "gate":
+                self._open = gate.state == "open"
+                return
+            self._heard.append((read_manifest(value), record.timestamp))
+        except msgspec.DecodeError:
+            offset = record.offset
+            log.error("control_unreadable", topic=CONTROL, partition=0, offset=offset)  # noqa: TRY400 - no traceback
+            telemetry.POLICY_FAULTS.inc()
+            return
+        self._manifests, faults = accept(self._heard, self._approvers)
+        if len(faults) > len(self._faults):
+            log.error("manifest_refused", count=len(faults) - len(self._faults), offset=record.offset)
+            telemetry.POLICY_FAULTS.inc()
+        self._faults = faults
+
+    def _write(self) -> str:
+        """The book of consents as a file, written anew when one was heard."""
+        if self._written != self._consents.offset:
+            fresh = self._book.with_name(f"{self._book.name}-{self._consents.offset}")
+            fresh.write_bytes(msgspec.msgpack.encode(self._consents.grants()))
+            if self._written != -2:
+                self._book.with_name(f"{self._book.name}-{self._written}").unlink(missing_ok=True)
+            self._written = self._consents.offset
+        return str(self._book.with_name(f"{self._book.name}-{self._written}"))
+
+    def _closed(self, why: str) -> dict[str, str] | None:
+        if why != self._said:
+            log.error("router_closed", reason=why)
+            self._said = why
+        return None
