@@ -122,6 +122,7 @@ class Pipeline:
     Args:
         module: how to start a service; tests replace it.
         keys_dir: keys of another pipeline on the same broker; by default a new set.
+        policies: the policy set that is put in force at the start.
         restart: start a worker anew when it ends unasked, as a supervisor in production does.
     """
 
@@ -135,6 +136,7 @@ class Pipeline:
         module: str = "services.{service}.main",
         settings: dict[str, str] | None = None,
         keys_dir: Path | None = None,
+        policies: Path = ROOT / "policies",
     ) -> None:
         self.broker = broker
         self._folder = tempfile.TemporaryDirectory(prefix="safe-reporting-")
@@ -146,6 +148,7 @@ class Pipeline:
         self._settings = settings or {}
         self.slots: list[Slot] = []
         self._sequence = 0
+        self._policies = policies
         self._entries: list[dict[str, Any]] = []
         self._ledger_end = 0
         self._closing = threading.Event()
@@ -153,7 +156,7 @@ class Pipeline:
 
     def __enter__(self) -> Pipeline:
         keys.init_dev(self.keys_dir, load_topology().partners)
-        self.put_in_force(ROOT / "policies")
+        self.put_in_force(self._policies)
         for service, count in self._counts.items():
             self.slots += [Slot(service, n, self._start(service, n)) for n in range(count)]
         self._supervisor.start()

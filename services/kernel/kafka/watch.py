@@ -17,7 +17,6 @@ class Watch:
     Args:
         name: prefix of the group name, which the principal's permissions must cover.
         told: called with each record once, in the order of its topic.
-        age: seconds for which the last reading to the end counts as now.
         wait: seconds that one reading may take.
     """
 
@@ -28,7 +27,6 @@ class Watch:
         *,
         name: str,
         told: Callable[[Inbound], None],
-        age: float = 0.3,
         wait: float = 2.0,
     ) -> None:
         self._consumer = Consumer(
@@ -47,10 +45,8 @@ class Watch:
         self._partitions = [TopicPartition(topic, 0, 0) for topic in topics]
         self._consumer.assign(self._partitions)
         self._told = told
-        self._age = age
         self._wait = wait
         self._reached = dict.fromkeys(topics, 0)
-        self._read_at = -1.0
 
     def fresh(self) -> bool:
         """Read every topic to the end that it has now; False where that did not come off in time.
@@ -59,8 +55,6 @@ class Watch:
             SafeReportingError: the principal is refused, or a topic is missing.
         """
         started = time.monotonic()
-        if self._read_at >= 0 and started - self._read_at < self._age:
-            return True
         ends = self._ends()
         if ends is None:
             return False
@@ -68,7 +62,6 @@ class Watch:
             if time.monotonic() > started + self._wait:
                 return False
             self._take(0.05)
-        self._read_at = started
         return True
 
     def _ends(self) -> dict[str, int] | None:

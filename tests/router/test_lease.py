@@ -1,0 +1,279 @@
+"""When a router may publish, and on what: manifests, sets, revoked partners, gate and consents, without a broker."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.kernel.approval import sign
+from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.ledger import rfc3339
+from services.kernel.paths import ROOT
+from services.kernel.record import Batch, Inbound
+from services.kernel.sensitive import SensitiveBytes
+from services.router.lease import ControlLease, PolicySets
+from services.router.manifest import Manifest, accept, in_force, load_approvers, read_manifest, revoked, set_hash
+from services.router.profiles import load_profile
+from tests.kernel.test_approval import APPROVERS, KEYS
+from tests.router.helpers import NOW, claims_for, inbound, make_step, police_crime
+from tests.router.test_consent import GIVEN
+
+DAY = 86_400_000
+POLICIES = ROOT / "policies"
+
+
+class FakeWatch:
+    """Says what the test puts in; `broken` as if the broker did not answer."""
+
+    def __init__(self, told: Callable[[Inbound], None]) -> None:
+        self.told = told
+        self.waiting: list[Inbound] = []
+        self.broken = False
+
+    def fresh(self) -> bool:
+        if not self.broken:
+            for record in self.waiting:
+                self.told(record)
+            self.waiting.clear()
+        return not self.broken
+
+
+class Room:
+    """A lease with its own folder of sets."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.sets = tmp_path / "sets"
+        self.sets.mkdir()
+        held = PolicySets(POLICIES, self.sets, lambda folder, name: load_profile(folder, name, for_service=True))
+        self.lease = ControlLease(self._watch, approvers=APPROVERS, sets=held, folder=tmp_path)  # type: ignore[arg-type]
+        self.offset = 0
+
+    def _watch(self, told: Callable[[Inbound], None]) -> FakeWatch:
+        self.watch = FakeWatch(told)
+        return self.watch
+
+    def say(self, value: object, topic: str = "control", at: int = NOW) -> None:
+        data = value if isinstance(value, bytes) else msgspec.json.encode(value)
+        self.watch.waiting.append(Inbound(topic, 0, self.offset, at, None, SensitiveBytes(data)))
+        self.offset += 1
+
+    def another_set(self, old: str, new: str, file: str = "areas.yaml") -> str:
+        work = self.sets / "work"
+        shutil.copytree(POLICIES, work)
+        text = (work / file).read_text()
+        assert old in text
+        (work / file).write_text(text.replace(old, new, 1))
+        found = set_hash(work)
+        work.rename(self.sets / found)
+        return found
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path)
+
+
+def manifest(
+    sequence: int, *, sha256: str | None = None, begins: int = NOW, by: tuple[str, ...] = ("ada", "ben"), **fields: Any
+) -> Manifest:
+    made = Manifest(
+        sequence=sequence, sha256=sha256 or set_hash(POLICIES), profile=fields.pop("profile", "default"),
+        effective_from=rfc3339(begins), **fields,
+    )  # fmt: skip
+    approvals = tuple(
+        sign(made.request, KEYS[name], by=name, reason="r", reference="MIN-1", now=NOW - 1000) for name in by
+    )
+    return msgspec.structs.replace(made, approvals=approvals)
+
+
+def sequence(room: Room, now: int = NOW) -> str | None:
+    facts = room.lease.facts(now)
+    return None if facts is None else facts["sequence"]
+
+
+def test_without_a_signed_manifest_nothing_is_published(room: Room) -> None:
+    assert room.lease.facts(NOW) is None
+    room.say(manifest(1, by=("ada",)))
+    room.say(manifest(2, by=("ada", "cay")))
+    assert room.lease.facts(NOW) is None
+    room.say(manifest(3))
+    assert sequence(room) == "3"
+
+
+def test_what_cannot_be_read_to_its_end_closes(room: Room) -> None:
+    room.say(manifest(1))
+    assert sequence(room) == "1"
+    room.watch.broken = True
+    assert room.lease.facts(NOW) is None
+
+
+def test_a_set_is_in_force_from_its_time_and_numbers_only_rise(room: Room) -> None:
+    room.say(manifest(5))
+    room.say(manifest(6, begins=NOW + DAY, sha256=room.another_set("from: 2026-11-01", "from: 2027-11-01")))
+    assert sequence(room, NOW + DAY - 1) == "5"
+    assert sequence(room, NOW + DAY) == "6"
+    room.say(manifest(4, begins=NOW + DAY))
+    room.say(manifest(6, begins=NOW + DAY))
+    facts = room.lease.facts(NOW + DAY)
+    assert facts is not None
+    assert (facts["sequence"], facts["policy"]) != ("6", set_hash(POLICIES))
+    room.say(manifest(7, begins=NOW))
+    assert sequence(room, NOW + DAY) == "7"
+
+
+def test_a_replayed_signature_carries_no_second_manifest(room: Room) -> None:
+    first = manifest(1)
+    room.say(first)
+    room.say(msgspec.structs.replace(first, sequence=2))
+    assert sequence(room) == "1"
+
+
+def test_a_set_that_is_not_here_at_its_time_closes_the_worker(room: Room) -> None:
+    room.say(manifest(1))
+    room.say(manifest(2, begins=NOW + 1000, sha256="ab" * 32))
+    assert sequence(room, NOW + 999) == "1"
+    assert room.lease.facts(NOW + 1000) is None
+
+
+def test_a_changed_file_is_another_set(room: Room) -> None:
+    found = room.another_set("from: 2026-11-01", "from: 2027-11-01")
+    (room.sets / found / "areas.yaml").write_text("changed afterwards")
+    room.say(manifest(1, sha256=found))
+    assert room.lease.facts(NOW) is None
+
+
+def test_a_faulty_set_leaves_the_last_good_one_but_closes_its_revoked(room: Room) -> None:
+    faulty = room.another_set("context.residual == 0", "context.residul == 0", "cedar/permits.cedar")
+    room.say(manifest(1))
+    room.say(manifest(2, sha256=faulty, revoked=("housing-gm",)))
+    facts = room.lease.facts(NOW)
+    assert facts is not None
+    assert (facts["sequence"], facts["closed"]) == ("1", "housing-gm")
+
+
+def test_a_profile_for_comparison_is_a_faulty_set(room: Room) -> None:
+    room.say(manifest(1))
+    room.say(manifest(2, profile="police-discretion"))
+    assert sequence(room) == "1"
+
+
+def test_a_partner_revoked_by_a_manifest_to_come_closes_at_once(room: Room) -> None:
+    room.say(manifest(1))
+    room.say(manifest(2, begins=NOW + DAY, revoked=("idva-service", "housing-gm")))
+    facts = room.lease.facts(NOW)
+    assert facts is not None
+    assert (facts["sequence"], facts["closed"]) == ("1", "housing-gm,idva-service")
+    room.say(manifest(3, begins=NOW + 2 * DAY))
+    assert (room.lease.facts(NOW + 2 * DAY) or {})["closed"] == ""
+
+
+def test_the_gate_closes_and_only_open_opens(room: Room) -> None:
+    room.say(manifest(1))
+    gate = {
+        "v": 1,
+        "kind": "gate",
+        "state": "closed",
+        "at": rfc3339(NOW),
+        "by": "A1",
+        "why": "drill",
+        "reference": None,
+    }
+    room.say(gate)
+    assert room.lease.facts(NOW) is None
+    room.say({**gate, "state": "ajar"})
+    assert room.lease.facts(NOW) is None
+    room.say({**gate, "state": "open"})
+    assert sequence(room) == "1"
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"kind": "policy"}', b'{"kind": 7}', b"\xff\xfe"])
+def test_what_is_no_control_message_changes_nothing(room: Room, value: bytes) -> None:
+    room.say(manifest(1))
+    room.say(value)
+    assert sequence(room) == "1"
+
+
+def test_consents_reach_the_step_by_file(room: Room) -> None:
+    room.say(manifest(1))
+    before = room.lease.facts(NOW)
+    room.say(GIVEN, topic="consent")
+    room.say(b"not a consent", topic="consent")
+    after = room.lease.facts(NOW)
+    assert before is not None
+    assert after is not None
+    assert before["consents"] != after["consents"]
+    assert not Path(before["consents"]).exists()
+    assert len(msgspec.msgpack.decode(Path(after["consents"]).read_bytes())) == 1
+    assert room.lease.facts(NOW) == after
+
+
+def test_a_closed_partner_is_refused_by_name_and_the_rest_flows() -> None:
+    step, value = make_step(), police_crime()
+    record = inbound(value, claims_for(value))
+    facts = {"closed": "housing-gm,nobody", "sequence": "7"}
+    outcome = step(record, Batch(now=NOW, facts=facts))
+    decided = {decision.partner: decision for decision in outcome.decisions}
+    assert decided["housing-gm"].policies == ("forbid-agreement-not-in-force",)
+    assert decided["victim-support-gm"].effect == "allow"
+    assert ("policy_sequence", "7") in outcome.versions
+    again = step(record, Batch(now=NOW, facts={"closed": ""}))
+    assert {d.partner: d.effect for d in again.decisions}["housing-gm"] == "allow"
+
+
+# -- manifests ---------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_is_judged_at_its_append_and_stays_good() -> None:
+    held, faults = accept([(manifest(1), NOW)], APPROVERS)
+    assert (len(held), faults) == (1, [])
+    held, faults = accept([(manifest(1), NOW + 15 * DAY)], APPROVERS)
+    assert held == []
+    assert "is not within its time" in faults[0]
+
+
+def test_every_field_of_a_manifest_is_signed() -> None:
+    signed = manifest(1)
+    changes = (
+        {"sequence": 2}, {"sha256": "ab" * 32}, {"profile": "other"}, {"effective_from": rfc3339(NOW + 1)},
+        {"revoked": ("housing-gm",)},
+    )  # fmt: skip
+    for change in changes:
+        held, faults = accept([(msgspec.structs.replace(signed, **change), NOW)], APPROVERS)
+        assert held == []
+        assert "is for other content" in faults[0]
+
+
+def test_in_force_and_revoked_of_nothing() -> None:
+    assert in_force([], rfc3339(NOW)) is None
+    assert revoked([manifest(1, revoked=("a",))], None) == frozenset({"a"})
+    with pytest.raises(msgspec.DecodeError):
+        read_manifest(b'{"kind": "gate"}')
+
+
+def test_the_hash_of_a_set_is_of_names_and_contents_of_what_decides(tmp_path: Path) -> None:
+    shutil.copytree(POLICIES, tmp_path / "p")
+    held = set_hash(POLICIES)
+    assert set_hash(tmp_path / "p") == held
+    (tmp_path / "p" / "README.md").write_text("other words")
+    (tmp_path / "p" / "scenarios" / "consent.yaml").unlink()
+    assert set_hash(tmp_path / "p") == held
+    (tmp_path / "p" / "cedar" / "more.cedar").write_text("")
+    assert set_hash(tmp_path / "p") != held
+
+
+def test_the_projects_own_approvers_are_nobody_until_a_deployment_names_them(tmp_path: Path) -> None:
+    assert load_approvers(POLICIES / "approvers.yaml") == {}
+    line = f'  - {{id: ada, actions: [policy], key: {"ab" * 32}, from: "2026-01-01", until: "2026-12-31"}}\n'
+    (tmp_path / "approvers.yaml").write_text("version: 1\napprovers:\n" + line * 2)
+    with pytest.raises(ConfigError) as caught:
+        load_approvers(tmp_path / "approvers.yaml")
+    assert len(caught.value.faults) == 2
+
+
+def test_refused_is_an_exit_code_of_its_own() -> None:
+    assert RefusedError("x").exit == 4
