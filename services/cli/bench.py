@@ -7,8 +7,6 @@ import statistics
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.pipeline import Numberer, Pipeline, Sample, let_out, load_samples
+from services.cli import bench_router
+from services.cli.bench_parts import numbered, throughput
+from services.cli.pipeline import Pipeline, Sample, let_out, load_samples
 from services.kernel import jsonio
 from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
-from services.kernel.kafka.reader import Sender, read_all, tail
+from services.kernel.kafka.reader import Sender, tail
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound, Message
@@ -31,9 +31,7 @@ from services.redactor.build import build_step
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `pipeline` a subcommand."""
+app.command()(bench_router.router)
 
 
 @app.command()
@@ -49,7 +47,7 @@ def pipeline(
     topology = load_topology()
     with EmbeddedKafka(on_progress=console.print) as broker:
         apply(broker.client_config("admin"), topology, profile="embedded")
-        sent = list(_numbered(samples, records))
+        sent = list(numbered(samples, records))
         figures["bytes_a_record"] = statistics.mean(len(m.value or b"") for m in sent)
         with Pipeline(broker, redactors=0, routers=0) as idle:
             folder = idle.keys_dir
@@ -60,12 +58,12 @@ def pipeline(
             with Pipeline(broker, redactors=1, routers=0, keys_dir=folder, settings=metrics) as alone:
                 alone.wait(records, seconds=600, routed=False)
                 kafka = {"redactor": _kafka_share(port)}
-            figures |= _throughput(broker, "redactor")
+            figures |= throughput(broker, "redactor")
             console.print("starting one router on what it redacted")
             with Pipeline(broker, redactors=0, routers=1, keys_dir=folder, settings=metrics) as alone:
                 alone.wait(records, seconds=600)
                 kafka["router"] = _kafka_share(port)
-            figures |= _throughput(broker, "router")
+            figures |= throughput(broker, "router")
             console.print(f"both at 100 records/s for {seconds} s")
             with Pipeline(broker, redactors=1, routers=1, keys_dir=folder) as both:
                 figures |= _latency(both, samples, first=records, seconds=seconds)
@@ -77,28 +75,6 @@ def pipeline(
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), f"{value:,.1f}")
     Console().print(table)
-
-
-def _numbered(samples: list[Sample], count: int, first: int = 0) -> Iterator[Message]:
-    """Samples in turn, each as a record of its own."""
-    numbered = Numberer(ROOT / "schemas")
-    return (numbered(sample, number) for number, sample in enumerate(islice(cycle(samples), count), first))
-
-
-def _throughput(broker: EmbeddedKafka, service: str) -> dict[str, float]:
-    """Entries a second between the first and the last batch, by the broker's clock."""
-    times, sends = [], 0
-    for record in read_all(broker.client_config("admin"), "ledger", name="admin"):
-        entry = json.loads(record.value.reveal()) if record.value else {}
-        if entry.get("service") == service:
-            times.append(record.timestamp)
-            sends += sum(d["effect"] == "allow" for d in entry["decisions"])
-    later = [moment for moment in times if moment > times[0]]
-    span = max(1, times[-1] - times[0]) / 1000
-    figures = {f"{service}_records_a_second": len(later) / span}
-    if service == "router":
-        figures["router_sends_a_second"] = sends / len(times) * len(later) / span
-    return figures
 
 
 def _latency(pipeline: Pipeline, samples: list[Sample], *, first: int, seconds: int) -> dict[str, float]:
@@ -117,13 +93,13 @@ def _latency(pipeline: Pipeline, samples: list[Sample], *, first: int, seconds: 
     thread.start()
     with Sender(config) as sender:
         warm = 100
-        for number, message in enumerate(_numbered(samples, warm, first=first)):
+        for number, message in enumerate(numbered(samples, warm, first=first)):
             sender.send(message, number % 4)
         sender.flush()
         pipeline.wait(first + warm, seconds=60)  # models loaded, groups joined, watcher at the end of its topics
         arrived.clear()
         started = time.monotonic()
-        for number, message in enumerate(_numbered(samples, seconds * 100, first=first + warm)):
+        for number, message in enumerate(numbered(samples, seconds * 100, first=first + warm)):
             time.sleep(max(0.0, started + number / 100 - time.monotonic()))
             sender.send(message, number % 4)
     pipeline.wait(first + warm + seconds * 100, seconds=60)

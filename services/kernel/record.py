@@ -1,6 +1,6 @@
 """Records and outcomes: the types that cross the seams between Kafka and the pure steps.
 
-Structs, because they also cross the pipe to the step process: dataclasses take twice as long to pickle.
+Structs, because they also cross the pipe to the step process.
 """
 
 from __future__ import annotations

@@ -121,9 +121,10 @@ class RouterStep:
 
         1. No value: withheld as a tombstone.
         2. Verify the redactor's attestation, then parse; else quarantine.
-        3. Build and validate the view of each partner that subscribes to this agency and feed.
-        4. Scan all that would leave; one find withholds the record for every partner.
-        5. Decide for each partner, on facts that hold at the one time of the batch.
+        3. Decide for each partner that subscribes to this agency and feed, as if nothing gave away; build and
+           validate the views of those that are permitted.
+        4. Scan all that would leave.
+        5. One find: decide again for every partner, with it.
         6. Write the message of each partner that is allowed, under its own keys and new headers.
         """
         if record.value is None:  # 1
@@ -138,9 +139,12 @@ class RouterStep:
             return self.quarantine(record, Reason.REDACTED_INVALID)
         moment = self._at(batch)
         partners = self._rules.registry.subscribers(claims.agency, claims.feed)
-        built = self._build(partners, value, claims, moment)  # 3
+        answers = [self._decide(partner, claims, moment, residual=False) for partner in partners]  # 3
+        built = self._build(answers, value, claims, moment)
         finds = self._scan(built.values(), claims)  # 4
-        answers = [self._decide(partner, claims, built, bool(finds), moment) for partner in partners]  # 5
+        if finds:  # 5
+            answers = [self._decide(partner, claims, moment, residual=True) for partner in partners]
+        answers = [self._fitting(answer, built) for answer in answers]
         messages = tuple(self._message(a, built, claims, moment) for a in answers if a.ruling.allowed)  # 6
         if not messages:
             return self._withheld(claims, _reason(answers, finds, self._rules), answers, finds, moment)
@@ -172,12 +176,12 @@ class RouterStep:
         return self._moment
 
     def _build(
-        self, partners: tuple[Partner, ...], value: dict[str, Any], claims: Claims, moment: Moment
+        self, answers: list[Answer], value: dict[str, Any], claims: Claims, moment: Moment
     ) -> dict[str, tuple[View, Built]]:
-        """Each view once, by name, whoever shares it."""
+        """The view of each partner that is permitted, once by name, whoever shares it."""
         built: dict[str, tuple[View, Built]] = {}
-        for partner in partners:
-            view = self._rules.views.get(partner.view, claims.feed)
+        for answer in answers:
+            view = self._rules.views.get(answer.partner.view, claims.feed) if answer.ruling.allowed else None
             if view is not None and view.name not in built:
                 built[view.name] = (view, view.build(value, claims, today=moment.day))
         return built
@@ -190,16 +194,8 @@ class RouterStep:
                 leaves.setdefault((leaf.pointer, leaf.text), leaf)
         return self._rules.residual.scan(leaves.values(), Vouchers(claims.vouchers))
 
-    def _decide(
-        self,
-        partner: Partner,
-        claims: Claims,
-        built: dict[str, tuple[View, Built]],
-        residual: bool,
-        moment: Moment,
-    ) -> Answer:
+    def _decide(self, partner: Partner, claims: Claims, moment: Moment, *, residual: bool) -> Answer:
         """The first of the partner's purposes that policy permits, or the answer to its first."""
-        held = built.get(partner.view)
         about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child, claims.held)
         consent = partner.consent is ConsentRule.REQUIRED and any(
             moment.book.given(claims.subjects, partner.id, purpose, now=moment.now) for purpose in partner.purposes
@@ -207,15 +203,22 @@ class RouterStep:
         key = (partner.id, residual, consent, *about)
         known = moment.answers.get(key)
         if known is None:
+            view = self._rules.views.get(partner.view, claims.feed)
             known = ask(
                 self._rules.policies, partner, claims, standing=moment.standings[partner.id], started=moment.started,
-                consent_given=consent, residual=residual, holds=held[0].holds if held else Holds(),
+                consent_given=consent, residual=residual, holds=view.holds if view else Holds(),
             )  # fmt: skip
             if len(moment.answers) < _ANSWERS:
                 moment.answers[key] = known
-        if held is None or not held[1].valid:
-            return dataclasses.replace(known, ruling=known.ruling.refused(VIEW_INVALID))
         return known
+
+    @staticmethod
+    def _fitting(answer: Answer, built: dict[str, tuple[View, Built]]) -> Answer:
+        """The answer, refused where the view is missing or what was built does not fit it."""
+        held = built.get(answer.partner.view)
+        if answer.ruling.allowed and (held is None or not held[1].valid):
+            return dataclasses.replace(answer, ruling=answer.ruling.refused(VIEW_INVALID))
+        return answer
 
     def _message(self, answer: Answer, built: dict[str, tuple[View, Built]], claims: Claims, moment: Moment) -> Message:
         partner, keys = answer.partner, self._keys[answer.partner.id, answer.purpose]

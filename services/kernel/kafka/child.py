@@ -15,6 +15,8 @@ import sys
 from multiprocessing.connection import Connection
 from typing import TextIO
 
+import msgspec
+
 from services.kernel import telemetry
 from services.kernel.errors import SafeReportingError
 from services.kernel.record import Step
@@ -65,17 +67,18 @@ def _build(factory: str, settings: object) -> Step:
 
 
 def _serve(pipe: Connection, step: Step) -> None:
+    encode = msgspec.msgpack.Encoder().encode
     while True:
         batch, records, reason = pipe.recv()
         for record in records:
             if reason is not None:
-                pipe.send(step.quarantine(record, reason))
+                pipe.send_bytes(encode(step.quarantine(record, reason)))
                 continue
             try:
                 outcome = step(record, batch)
             except Exception:  # noqa: BLE001 - a bug quarantines the record that it meets, and nothing else
                 outcome = step.quarantine(record, Reason.FAULT)
-            pipe.send(outcome)
+            pipe.send_bytes(encode(outcome))
 
 
 if __name__ == "__main__":
