@@ -115,3 +115,50 @@ def consultation(record: Inbound, *, by: str, why: str, now: int) -> Message:
         "why": why,
     }
     return Message(TOPIC, None, orjson.dumps(body))
+
+
+def release(
+    *, topic: str, source: tuple[str, int, int], proposal: str, by: tuple[str, ...], reference: str, basis: str,
+    now: int, refused: bool = False,
+) -> Message:  # fmt: skip
+    """The entry of a release under a duty, in the transaction that lets it out; or of one that was refused.
+
+    Args:
+        source: topic, partition and offset of the sealed proposal.
+        by: the persons who approved, by their own identifiers.
+        reference: number that the duty demands.
+    """
+    stamp = rfc3339(now)
+    seed = f"{topic}/{proposal}/{'-'.join(by)}/{now}/{refused}"
+    body = {
+        "v": 1,
+        "id": hashlib.sha256(seed.encode()).hexdigest()[:32],
+        "operation": Operation.COLLECTION if refused else Operation.DISCLOSURE,
+        "time": stamp,
+        "service": "duty",
+        "instance": "duty-0",
+        "source": {"topic": source[0], "partition": source[1], "offset": source[2], "previous": -1},
+        "record": proposal,
+        "agency": None,
+        "feed": None,
+        "area": None,
+        "roles": [],
+        "outcome": "withheld" if refused else "forwarded",
+        "reason": "policy" if refused else None,
+        "plan": None,
+        "decisions": [
+            {
+                "partner": topic.removeprefix("sealed."),
+                "view": "sealed",
+                "effect": "deny" if refused else "allow",
+                "policies": [topic.removeprefix("sealed.")],
+                "basis": basis,
+            }
+        ],
+        "sealed": None,
+        "versions": {},
+        "decided_at": stamp,
+        "approved_by": list(by),
+        "reference": reference,
+    }
+    return Message(TOPIC, None, orjson.dumps(body))

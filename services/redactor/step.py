@@ -13,6 +13,7 @@ from services.kernel.attestation import Claims, digest, sign
 from services.kernel.detail import Detail, seal_detail
 from services.kernel.jsonio import DEFAULT_LIMITS, BadJson, Limits, canonical, parse
 from services.kernel.keys import pseudonym
+from services.kernel.notification import propose
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.schema.plan import Feeds, Leaf, Plan
 from services.kernel.schema.tags import TextKind
@@ -20,6 +21,7 @@ from services.kernel.schema.words import RecordMark
 from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason, Role
 from services.redactor.headers import REDACTED, Envelope, place, read_headers, redacted_headers
+from services.redactor.notify import notify
 from services.redactor.risk import add_risk
 from services.redactor.roles import Attribution, attribute
 from services.redactor.traverse import Redaction, Traversed, traverse
@@ -89,7 +91,7 @@ class RedactorStep:
         3. Say who it is about: persons, roles, markers; unknown counts as protected.
         4. Apply the plan to every leaf; texts go through the engine; lift risk into coded fields.
         5. Check the result against the closed schema made from the plan; a fault quarantines.
-        6. Sign it, and set unreadable texts aside while the rest goes on.
+        6. Sign it, set unreadable texts aside while the rest goes on, and seal what a duty may demand.
         """
         if record.value is None:  # 1
             return self._withhold(record)
@@ -173,6 +175,9 @@ class RedactorStep:
         messages = [Message(REDACTED, name.encode(), value, headers)]
         if done.held:
             messages.append(quarantine.message(record, Reason.TEXT_HELD, sealer=self._sealer, texts=done.held))
+        if (due := notify(accepted.value, plan, who)) is not None:
+            proposal = pseudonym(key, "duty", name)
+            messages.append(propose(due, id_=proposal, now=record.timestamp, sealer=self._sealer))
         return Outcome(
             OutcomeKind.REDACTED,
             messages=tuple(messages),

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from services.kernel import policy_file
 from services.kernel.errors import ConfigError
-from services.router import policy_file
+from services.kernel.policy_file import Strict
 from services.router.partners import Borough, Line
-from services.router.policy_file import Strict
 
 SCHEMA_ID = "urn:safe-reporting:areas:1.0"
 BOROUGHS = 10

@@ -14,11 +14,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from services.kernel import policy_file
 from services.kernel.approval import Approval, Approver, Request, verify
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import canonical
-from services.router import policy_file
-from services.router.policy_file import Strict
+from services.kernel.policy_file import Strict
 
 ACTION = "policy"
 APPROVERS_ID = "urn:safe-reporting:approvers:1.0"

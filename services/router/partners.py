@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from services.kernel import policy_file
 from services.kernel.errors import ConfigError
-from services.router import policy_file
-from services.router.policy_file import Strict
+from services.kernel.policy_file import Strict
 
 SCHEMA_ID = "urn:safe-reporting:partners:1.0"
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from services.kernel import policy_file
 from services.kernel.errors import ConfigError
-from services.router import policy_file
+from services.kernel.policy_file import Strict
 from services.router.partners import Line, Slug
 from services.router.policy import Policies, load_policies
-from services.router.policy_file import Strict
 
 SCHEMA_ID = "urn:safe-reporting:profiles:1.0"
 

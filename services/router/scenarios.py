@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from services.kernel import policy_file
 from services.kernel.errors import ConfigError
-from services.router import policy_file
+from services.kernel.policy_file import Strict
 from services.router.answer import Answer
-from services.router.policy_file import Strict
 from services.router.situation import Situation, World
 
 SCHEMA_ID = "urn:safe-reporting:scenarios:1.0"

@@ -37,8 +37,8 @@ T = TypeVar("T")
 #: Answers remembered for one day at most; beyond, Cedar is asked again.
 _ANSWERS = 65_536
 
-#: Facts of a batch that stand in the ledger's entry beside the versions.
-_NAMED = ("sequence", "consent_offset")
+#: Facts of a batch that stand in the ledger's entry beside the versions, and their names there.
+_NAMED = {"sequence": "policy-sequence", "consent_offset": "consent-offset"}
 
 #: The error of a denial because the view is missing or does not validate.
 VIEW_INVALID = "view invalid"
@@ -170,7 +170,7 @@ class RouterStep:
             for name, standing in self._rules.registry.standings(day).items()
         }
         book = Book.read(Path(batch.facts["consents"])) if "consents" in batch.facts else Book()
-        named = tuple((f"policy_{n}" if n == "sequence" else n, batch.facts[n]) for n in _NAMED if n in batch.facts)
+        named = tuple((name, batch.facts[fact]) for fact, name in _NAMED.items() if fact in batch.facts)
         started = self._rules.areas.started(day)
         self._moment = Moment(now, rfc3339(now), day, standings, started, batch.facts, named, book, {})
         return self._moment

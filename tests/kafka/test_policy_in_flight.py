@@ -85,7 +85,7 @@ class Flight:
         found = []
         for entry in self.entries():
             decision = next(one for one in entry["decisions"] if one["partner"] == PARTNER)
-            at, number = milliseconds(entry["decided_at"]), int(entry["versions"]["policy_sequence"])
+            at, number = milliseconds(entry["decided_at"]), int(entry["versions"]["policy-sequence"])
             found.append((at, decision["effect"], decision["policies"], number))
         return sorted(found)
 

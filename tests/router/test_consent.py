@@ -145,7 +145,7 @@ def consent_step() -> Any:
 def reached(step: Any, facts: dict[str, str], **claims: Any) -> set[str]:
     value = police_crime()
     outcome = step(inbound(value, claims_for(value, **claims)), Batch(now=NOW, facts=facts))
-    assert ("consent_offset", facts.get("consent_offset")) in outcome.versions or not facts
+    assert ("consent-offset", facts.get("consent_offset")) in outcome.versions or not facts
     return {message.topic for message in outcome.messages}
 
 

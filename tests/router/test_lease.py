@@ -220,7 +220,7 @@ def test_a_closed_partner_is_refused_by_name_and_the_rest_flows() -> None:
     decided = {decision.partner: decision for decision in outcome.decisions}
     assert decided["housing-gm"].policies == ("forbid-agreement-not-in-force",)
     assert decided["victim-support-gm"].effect == "allow"
-    assert ("policy_sequence", "7") in outcome.versions
+    assert ("policy-sequence", "7") in outcome.versions
     again = step(record, Batch(now=NOW, facts={"closed": ""}))
     assert {d.partner: d.effect for d in again.decisions}["housing-gm"] == "allow"
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from services.kernel.errors import UnreachableError
-from services.kernel.kafka.client import RECONNECT, inbound, quiet, translate
+from services.kernel.kafka.client import RECONNECT, inbound, quiet, transactional_producer, translate
 from services.kernel.record import Inbound, Message
 
 
@@ -151,6 +151,28 @@ def send(config: Mapping[str, str], messages: list[tuple[Message, int]], *, dead
     with Sender(config, deadline=deadline) as sender:
         for message, partition in messages:
             sender.send(message, partition)
+
+
+def send_together(config: Mapping[str, str], messages: list[tuple[Message, int]], *, name: str) -> None:
+    """Send each (message, partition) in one transaction: a read_committed reader sees all of them or none.
+
+    Args:
+        name: prefix of the transactional id, which the principal's permissions must cover.
+
+    Raises:
+        SafeReportingError: broker unreachable, principal refused, topic missing; nothing is visible then.
+    """
+    producer = transactional_producer(config, service=name, slot=0)
+    try:
+        producer.init_transactions(15.0)
+        producer.begin_transaction()
+        for message, partition in messages:
+            producer.produce(
+                message.topic, value=message.value, key=message.key, headers=list(message.headers), partition=partition
+            )
+        producer.commit_transaction(15.0)
+    except KafkaException as error:
+        raise translate(error, "sending") from error
 
 
 def _partitions(consumer: Consumer, topic: str) -> set[int]:

@@ -1,0 +1,162 @@
+"""A release under a duty, end to end: proposed by the redactor, released by two persons, once, with its entry."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.cli.app import app
+from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.notification import PROPOSALS
+from services.kernel.paths import ROOT
+from services.kernel.record import Inbound
+
+pytestmark = pytest.mark.kafka
+TOPIC = "sealed.msa-s52"
+
+
+@pytest.fixture(scope="module")
+def pipeline(broker: EmbeddedKafka) -> Iterator[Pipeline]:
+    """Six adults of one kind and one of another were redacted; their proposals lie sealed."""
+    sample = next(s for s in load_samples(ROOT / "samples") if s.name == "nrm-03")
+    number = Numberer(ROOT / "schemas")
+    other = json.loads(json.dumps(sample.value))
+    other["potentialVictim"]["nationality"] = "Tongan"
+    other["referral"]["id"] = f"NRM-other-{time.time_ns()}"
+    with Pipeline(broker, redactors=1, routers=0) as made:
+        before = len(made.entries())
+        made.send([*(number(sample, time.time_ns() + n) for n in range(6)), sample.message(other)])
+        ends = time.monotonic() + 60
+        while len(made.entries()) < before + 7:
+            assert time.monotonic() < ends
+            time.sleep(0.2)
+        yield made
+
+
+@pytest.fixture
+def environment(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in pipeline.broker.environment("cli-duty").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SR_APPROVERS_FILE", str(pipeline.keys_dir / "approvers.yaml"))
+    return pipeline.keys_dir
+
+
+def proposals(pipeline: Pipeline) -> list[Inbound]:
+    """Those that this pipeline's identity opens, in order."""
+    made = [r for r in pipeline.read(PROPOSALS) if r.header("sr-recipient") == b"dev"]
+    return made[-7:]
+
+
+def name(record: Inbound) -> str:
+    return (record.header("sr-proposal") or b"").decode()
+
+
+def release(keys_dir: Path, file: Path, proposal: str, person: str, reference: str = "MS1-2026-7") -> Result:
+    return CliRunner().invoke(
+        app,
+        [
+            "duty", "release", proposal, "--file", str(file), "--by", person,
+            "--key", str(keys_dir / "approvers" / f"{person}.dev"), "--reason", "the adult does not consent",
+            "--reference", reference, "--identity", str(keys_dir / "compliance" / "seal-identity.dev"),
+        ],
+    )  # fmt: skip
+
+
+def released(pipeline: Pipeline, proposal: str) -> list[dict[str, Any]]:
+    return [
+        msgspec.json.decode(record.value.reveal())
+        for record in pipeline.read(TOPIC)
+        if record.value is not None and name(record) == proposal
+    ]
+
+
+def entries(pipeline: Pipeline, proposal: str) -> list[dict[str, Any]]:
+    return [e for e in pipeline.entries() if e["service"] == "duty" and e["record"] == proposal]
+
+
+def test_two_persons_release_it_once_and_the_ledger_says_so(
+    pipeline: Pipeline, environment: Path, tmp_path: Path
+) -> None:
+    proposal = name(proposals(pipeline)[0])
+    done = release(environment, tmp_path / "r.json", proposal, "first-approver")
+    assert done.exit_code == 0, done.output
+    assert "1 more person must approve" in done.output
+    assert released(pipeline, proposal) == []
+    done = release(environment, tmp_path / "r.json", proposal, "second-approver")
+    assert done.exit_code == 0, done.output
+    (sent,) = released(pipeline, proposal)
+    assert sent["nationality"] == "Brazilian"
+    assert set(sent) == {"nationality", "exploitation", "sex", "age_band", "region", "quarter"}
+    (entry,) = entries(pipeline, proposal)
+    assert (entry["operation"], entry["approved_by"], entry["reference"]) == (
+        "disclosure", ["first-approver", "second-approver"], "MS1-2026-7",
+    )  # fmt: skip
+    release(environment, tmp_path / "again.json", proposal, "first-approver")
+    refused = release(environment, tmp_path / "again.json", proposal, "second-approver").exception
+    assert isinstance(refused, RefusedError)
+    assert "released before" in str(refused)
+    assert len(released(pipeline, proposal)) == 1
+    assert [one["outcome"] for one in entries(pipeline, proposal)] == ["forwarded", "withheld"]
+
+
+def test_a_person_who_would_stand_out_is_told_of_with_less(
+    pipeline: Pipeline, environment: Path, tmp_path: Path
+) -> None:
+    proposal = name(proposals(pipeline)[6])
+    for person in ("first-approver", "second-approver"):
+        done = release(environment, tmp_path / "r.json", proposal, person)
+        assert done.exit_code == 0, (done.output, done.exception)
+    (sent,) = released(pipeline, proposal)
+    assert sent["nationality"] is None
+    assert sent["quarter"] == "2026-Q3"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reference", "says"),
+    [
+        ("first-approver", "first-approver", "MS1-2026-8", "the second by the same person"),
+        ("first-approver", "second-approver", "PUBLIC-INTEREST", "is not one of `msa-s52`"),
+    ],
+)
+def test_what_is_refused_leaves_an_entry_and_nothing_else(
+    pipeline: Pipeline, environment: Path, tmp_path: Path, first: str, second: str, reference: str, says: str
+) -> None:
+    proposal = name(proposals(pipeline)[1])
+    before = len(entries(pipeline, proposal))
+    release(environment, tmp_path / "r.json", proposal, first, reference)
+    refused = release(environment, tmp_path / "r.json", proposal, second, reference).exception
+    assert isinstance(refused, RefusedError)
+    assert says in str(refused)
+    assert released(pipeline, proposal) == []
+    assert [e["outcome"] for e in entries(pipeline, proposal)][before:] == ["withheld"]
+
+
+def test_the_second_person_cannot_sign_another_thing(pipeline: Pipeline, environment: Path, tmp_path: Path) -> None:
+    first, second = (name(record) for record in proposals(pipeline)[2:4])
+    file = tmp_path / "r.json"
+    release(environment, file, first, "first-approver")
+    assert isinstance(release(environment, file, second, "second-approver").exception, RefusedError)
+    other = release(environment, file, first, "second-approver", "MS1-2026-9").exception
+    assert isinstance(other, RefusedError)
+    file.write_text("{")
+    assert isinstance(release(environment, file, first, "second-approver").exception, ConfigError)
+    assert isinstance(release(environment, tmp_path / "n", "nobody", "first-approver").exception, ConfigError)
+    assert released(pipeline, first) == released(pipeline, second) == []
+
+
+def test_the_list_shows_duties_and_proposals_and_no_content(pipeline: Pipeline, environment: Path) -> None:
+    shown = CliRunner().invoke(app, ["duty", "list"])
+    assert shown.exit_code == 0, shown.output
+    assert "Modern Slavery Act" in shown.output
+    assert "Brazilian" not in shown.output
+    rows = CliRunner().invoke(app, ["duty", "list", "--json"]).output.splitlines()
+    assert {name(record) for record in proposals(pipeline)} <= {json.loads(row)["proposal"] for row in rows}
