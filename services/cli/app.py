@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from services.cli import bench, demo, duty, evaluate, keys, policy, quarantine, records, schema, topology
+from services.cli import bench, consent, demo, duty, evaluate, keys, policy, quarantine, records, schema, topology
 from services.kernel.errors import SafeReportingError
 from services.kernel.kafka import service
 from services.kernel.settings import load_settings
@@ -27,6 +27,7 @@ app.command()(evaluate.evaluate)
 app.add_typer(topology.app, name="topology", help="Topics, groups and permissions: plan, apply, check.")
 app.add_typer(schema.app, name="schema", help="Feed schemas: check them, show the plan of one.")
 app.add_typer(policy.app, name="policy", help="What may leave: check, test, explain, tabulate, compare, prove.")
+app.add_typer(consent.app, name="consent", help="What a person allowed: record it, withdraw it.")
 app.add_typer(duty.app, name="duty", help="What a statutory duty demands: list it, release it as two persons.")
 app.add_typer(quarantine.app, name="quarantine", help="What failed closed: list it, open one with its key.")
 app.add_typer(keys.app, name="keys", help="Keys of a deployment.")

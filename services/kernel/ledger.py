@@ -162,3 +162,44 @@ def release(
         "reference": reference,
     }
     return Message(TOPIC, None, orjson.dumps(body))
+
+
+def consent(*, subject: str, recipient: str, given: bool, by: str, reference: str | None, now: int) -> Message:
+    """The entry of a consent that was recorded or withdrawn; a withdrawal asks for the recall of what went before.
+
+    Args:
+        subject: pseudonym of the person.
+        by: the identifier of who recorded it.
+    """
+    stamp = rfc3339(now)
+    why = "consent_given" if given else "consent_withdrawn"
+    body = {
+        "v": 1,
+        "id": hashlib.sha256(f"{subject}/{recipient}/{why}/{by}/{now}".encode()).hexdigest()[:32],
+        "operation": Operation.COLLECTION,
+        "time": stamp,
+        "service": "consent",
+        "instance": "consent-0",
+        "source": None,
+        "record": None,
+        "agency": None,
+        "feed": None,
+        "area": None,
+        "roles": [],
+        "outcome": None,
+        "reason": None,
+        "plan": None,
+        "decisions": [],
+        "sealed": None,
+        "versions": {},
+        "decided_at": stamp,
+        "by": by,
+        "why": why,
+        "subject": subject,
+        "recipient": recipient,
+    }
+    if reference:
+        body["reference"] = reference
+    if not given:
+        body["asks"] = "recall"
+    return Message(TOPIC, None, orjson.dumps(body))

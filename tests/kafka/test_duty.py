@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 from typer.testing import CliRunner, Result
@@ -80,7 +81,11 @@ def released(pipeline: Pipeline, proposal: str) -> list[dict[str, Any]]:
 
 
 def entries(pipeline: Pipeline, proposal: str) -> list[dict[str, Any]]:
-    return [e for e in pipeline.entries() if e["service"] == "duty" and e["record"] == proposal]
+    schema = json.loads((ROOT / "schemas" / "messages" / "ledger-entry.json").read_text())
+    found = [e for e in pipeline.entries() if e["service"] == "duty" and e["record"] == proposal]
+    for entry in found:
+        jsonschema_rs.validator_for(schema).validate(entry)
+    return found
 
 
 def test_two_persons_release_it_once_and_the_ledger_says_so(
