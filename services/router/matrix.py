@@ -10,6 +10,9 @@ from services.router.partners import Partner
 from services.router.situation import Situation, World
 
 ALL, NONE = "all", "no"
+_UNMARKED = "unmarked"
+#: The kinds of record: each marker alone, and none.
+_KINDS = (_UNMARKED, *MARKERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Row:
 def matrix(world: World) -> list[Row]:
     """Decide for one record of each role and each kind (its marker), in a borough of the agreement.
 
-    A cell says `all`, `no`, or the kinds that pass; a kind is one marker, or none.
+    A cell says `all`, `all but` some kinds, the kinds that pass, or `no`; a kind is one marker, or none.
     """
     return [
         Row(partner.id, feed, partner.view, _cells(world, partner, feed), _joinable(world, partner, feed))
@@ -38,12 +41,17 @@ def matrix(world: World) -> list[Row]:
 def _cells(world: World, partner: Partner, feed: str) -> dict[str, str]:
     cells = {}
     for role in Role:
-        passed = [kind for kind in ("", *MARKERS) if _passes(world, partner, feed, role, kind)]
-        if len(passed) == len(MARKERS) + 1:
-            cells[role.value] = ALL
-        else:
-            cells[role.value] = ", ".join(kind or "unmarked" for kind in passed) or NONE
+        passed = {kind: _passes(world, partner, feed, role, kind) for kind in _KINDS}
+        cells[role.value] = _cell([kind for kind in _KINDS if passed[kind]], [k for k in _KINDS if not passed[k]])
     return cells
+
+
+def _cell(passed: list[str], held: list[str]) -> str:
+    if not held:
+        return ALL
+    if len(passed) > len(held):
+        return f"{ALL} but {', '.join(held)}"
+    return ", ".join(passed) or NONE
 
 
 def _passes(world: World, partner: Partner, feed: str, role: Role, kind: str) -> bool:
@@ -52,7 +60,7 @@ def _passes(world: World, partner: Partner, feed: str, role: Role, kind: str) ->
         agency=partner.agencies[0],
         area=partner.boroughs[0],
         roles=(role.value,),
-        markers=(kind,) if kind else (),
+        markers=() if kind == _UNMARKED else (kind,),
         protected=role not in ACCUSED_ROLES,
         child=role is Role.CHILD,
     )
