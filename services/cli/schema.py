@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.kernel.errors import Exit
 from services.kernel.paths import ROOT
 from services.kernel.schema import load_feeds
+from services.kernel.schema.evolution import faults
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -20,11 +22,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead 
 
 
 @app.command()
-def check(schemas: Schemas = ROOT / "schemas") -> None:
-    """Load every feed schema; list all faults and exit 2 if there are any."""
+def check(
+    schemas: Schemas = ROOT / "schemas",
+    previous: Annotated[
+        Path | None, typer.Option("--previous", help="Folder of the schemas before this change.")
+    ] = None,
+) -> None:
+    """Load every feed schema; with `--previous`, say what changed without its version saying so (exit 1)."""
     feeds = load_feeds(schemas)
     for plan in feeds.plans.values():
         print(f"ok {plan.schema_id}  {len(plan.leaves)} leaves  plan {plan.digest[:12]}")
+    found = faults(previous, schemas) if previous else []
+    for fault in found:
+        print(f"fault: {fault}")
+    if found:
+        raise typer.Exit(Exit.FOUND)
 
 
 @app.command()
