@@ -195,12 +195,20 @@ def _opened(
     proposal = _open(found, identity)
     if proposal.sha256 != held.sha256 or proposal.id != held.proposal:
         raise RefusedError("what was sealed is not what was approved")
-    period = [_open(record, identity).notification for record in _proposals(config)]
-    done = coarsened(proposal.notification, period)
+    done = coarsened(proposal.notification, _period(config, identity))
     schema = orjson.loads((settings.schemas_dir / "sealed" / f"{held.duty}.json").read_bytes())
     if not jsonschema_rs.validator_for(schema).is_valid(msgspec.to_builtins(done)):
         raise RefusedError("the notification does not fit its published schema")
     return done
+
+
+def _period(config: Mapping[str, str], identity: str) -> Iterator[Notification]:
+    """Every notification that this identity opens. One that it does not makes cells smaller: more is dropped."""
+    for record in _proposals(config):
+        try:
+            yield _open(record, identity).notification
+        except RefusedError:
+            continue
 
 
 def _open(record: Inbound, identity: str) -> Proposal:

@@ -17,9 +17,10 @@ from services.kernel.errors import ConfigError
 from services.kernel.vocabulary import EntityClass
 from services.redactor.text.context import Scan
 from services.redactor.text.model import Span
+from services.redactor.text.phrases import compile_phrases
 
 FOLDER = Path(__file__).parent / "rules"
-_KEYS = {"name", "entity", "triggers", "pattern", "case", "always", "context", "example", "misses"}
+_KEYS = {"name", "entity", "triggers", "pattern", "phrases", "case", "always", "context", "example", "misses"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def read(folder: Path = FOLDER) -> list[Rule]:
     for path in sorted(folder.glob("*.yaml")):
         name, raw = path.stem, yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         for item in raw["rules"]:
-            fault = _fault(item)
+            fault = _spell_out(item, raw.get("words", {})) or _fault(item)
             if fault:
                 faults.append(f"rule `{item.get('name')}` in `{name}.yaml`: {fault}")
                 continue
@@ -91,6 +92,19 @@ def read(folder: Path = FOLDER) -> list[Rule]:
     if faults:
         raise ConfigError("the rules cannot be read", faults)
     return rules
+
+
+def _spell_out(item: dict[str, Any], classes: dict[str, str]) -> str | None:
+    """Put the pattern and triggers of a rule that is written as phrases in their place."""
+    if "phrases" not in item:
+        return None
+    if "pattern" in item or "triggers" in item:
+        return "`phrases` stand for both pattern and triggers"
+    try:
+        item["pattern"], item["triggers"] = compile_phrases(item["phrases"], classes)
+    except (ValueError, KeyError) as error:
+        return f"the phrases cannot be read: {error}"
+    return None
 
 
 def _fault(item: dict[str, Any]) -> str | None:
