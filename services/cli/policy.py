@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli import policy_compare, policy_explain, policy_matrix, policy_sign
+from services.kernel.duties import load_duties
 from services.kernel.errors import ConfigError, Exit
+from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.settings import load_settings
 from services.router import lint
@@ -25,6 +27,7 @@ from services.router.manifest import load_approvers
 from services.router.partners import load_partners, london_day
 from services.router.profiles import load_profile
 from services.router.prove import COMBINATIONS, Proof, prove, prove_sharing
+from services.router.prove_sealed import prove_cells, prove_reach
 from services.router.residual import load_residual
 from services.router.scenarios import load_scenarios, run
 from services.router.situation import Situation, World
@@ -198,13 +201,23 @@ def prove_(
             proofs.append(proof)
             status.update(f"{len(proofs)} of {len(held.registry.partners)} partners: {proof.partner}")
     sharing = prove_sharing(held.registry)
+    duties = load_duties(policies / "duties.yaml")
+    reach, cells = prove_reach(load_topology(), held.registry, duties.values()), prove_cells()
     seconds = time.perf_counter() - started
     if as_json:
-        print(json.dumps(_proof_document(proofs, seconds), indent=2))
+        document = _proof_document(proofs, seconds)
+        document["sharing_left_open"] = sharing.open
+        document["G2_out_of_place"] = reach.faults
+        document["G3_stands_out"] = cells.faults
+        print(json.dumps(document, indent=2))
     else:
         _print_proofs(proofs, seconds)
         print(f"{sharing.combinations:,} combinations of two partners on one system: {len(sharing.open)} left open")
-    if sharing.open or not all(proof.kept for proof in proofs):
+        print(f"G2: {reach.combinations:,} permissions on sealed topics, {len(reach.faults)} out of place")
+        print(f"G3: {cells.combinations:,} make-ups of a quarter, {len(cells.faults)} in which somebody stands out")
+        for fault in (*reach.faults, *cells.faults):
+            print(f"    {fault}")
+    if sharing.open or reach.faults or cells.faults or not all(proof.kept for proof in proofs):
         raise typer.Exit(Exit.FOUND)
 
 
