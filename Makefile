@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-fast test-long lint format lock bench evaluate clean
+.PHONY: help setup demo test test-fast test-long lint format lock bench evaluate train clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,12 @@ bench: setup ## records/s and latency through a real broker
 
 evaluate: setup ## recall and false masks on tests/gold, and on outside texts: GOLD=DIR
 	$(BIN)/safe-reporting evaluate tests/gold $(GOLD)
+
+train: setup ## generate, train, evaluate and package the model of training/, some minutes
+	$(BIN)/python -m training.generate build/training/corpus.spacy
+	$(BIN)/python -m training.train build/training/corpus.spacy build/training/model
+	$(BIN)/python -m training.evaluate build/training/model tests/gold
+	$(BIN)/python -m training.package build/training/model
 
 lock: ## resolve the requirements anew (needs uv)
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements/runtime.txt
