@@ -6,6 +6,7 @@ time that any pattern can take on any text.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from services.redactor.text.phrases import compile_phrases
 
 FOLDER = Path(__file__).parent / "rules"
 _KEYS = {"name", "entity", "triggers", "pattern", "phrases", "case", "always", "context", "example", "misses"}
+
+
+#: What makes the place before it the name of a street: "arrived at Dover Street".
+_STREET = re.compile(r"\s(?:street|road|rd|avenue|lane|crescent|drive|close|grove|terrace)\b")
+_PLACES = frozenset({EntityClass.ENTRY_ROUTE, EntityClass.COUNTRY_OF_ORIGIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class Rule:
                 end += 1
             while end > start and low[end - 1] in " ,;:-\n":
                 end -= 1
+            if _STREET.match(low, end) and self.entity in _PLACES:
+                continue
             if end > start and "[removed" not in low[start:end]:
                 found.append(Span(start, end, self.entity, self.name))
         return found
