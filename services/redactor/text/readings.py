@@ -20,6 +20,8 @@ Reading = Span | Kept | None
 _COUNTED = frozenset(
     ("a", "an", "the", "one", "two", "three", "four", "both", "some", "other", "another", "and", "2", "3")
 )
+#: Titles that are family too.
+_KIN = frozenset({"father", "sister"})
 _PLACED = frozenset(("in", "to", "via", "through", "into", "near"))
 _DOMAIN = re.compile(r"\.[a-z]{2,3}\b")
 
@@ -127,9 +129,11 @@ class Reader:
     def _name(self, at: Around) -> VoucherReason | None:
         """`Mr England`, `Frank Welsh`, `Jordan Welsh`, `the dog Mali`."""
         groups, capital = self.groups, at.form[:1].isupper()
+        kin = at.previous in _KIN and not at.place  # "father Irish", not "Father England"
         if (
             at.previous in groups.titles
             and capital
+            and not kin
             and at.following not in {"national", "male", "female", "man", "woman"}
         ):
             return VoucherReason.SURNAME
