@@ -58,15 +58,19 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
     """List the duties, and the proposals that wait: which duty, since when. No content."""
     settings = load_settings()
     duties = load_duties(settings.policies_dir / "duties.yaml")
+    if not as_json:
+        shown = Table("duty", "instrument", "binds", "path", "what it means here")
+        for duty in duties.values():
+            shown.add_row(duty.id, duty.instrument, "yes" if duty.binds else "no", duty.path, duty.says)
+        Console().print(shown)
+        if not settings.kafka_bootstrap:
+            print("what waits is not shown: `SR_KAFKA_BOOTSTRAP` is not set")
+            return
     waiting = [_metadata(record) for record in _proposals(settings.kafka_config())]
     if as_json:
         for row in waiting:
             print(json.dumps(row))
         return
-    shown = Table("duty", "instrument", "binds", "path", "what it means here")
-    for duty in duties.values():
-        shown.add_row(duty.id, duty.instrument, "yes" if duty.binds else "no", duty.path, duty.says)
-    Console().print(shown)
     table = Table("proposal", "duty", "since", title=f"proposals: {len(waiting)}")
     for row in waiting:
         table.add_row(row["proposal"], row["duty"], row["time"])

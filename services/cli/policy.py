@@ -143,6 +143,8 @@ def explain(
             feed=feed, agency=agency or found.agencies[0], area=area, roles=tuple(role or ["victim"]),
             markers=tuple(marker or []), child=child or "child" in (role or []),
         )  # fmt: skip
+        if faults := situation.faults(held.areas):
+            raise ConfigError("explain", faults)
         told = policy_explain.from_situation(held, partner, situation, consent=consent)
     print(json.dumps(msgspec.to_builtins(told), indent=2) if as_json else policy_explain.text(told))
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.kernel.errors import Exit
+from services.kernel.errors import ConfigError, Exit
 from services.kernel.paths import ROOT
 from services.kernel.schema import load_feeds
 from services.kernel.schema.evolution import faults
@@ -32,6 +32,8 @@ def check(
     feeds = load_feeds(schemas)
     for plan in feeds.plans.values():
         print(f"ok {plan.schema_id}  {len(plan.leaves)} leaves  plan {plan.digest[:12]}")
+    if previous is not None and not any(previous.rglob("*.json")):
+        raise ConfigError("schemas", [f"`{previous}` holds no schema to compare with"])
     found = faults(previous, schemas) if previous else []
     for fault in found:
         print(f"fault: {fault}")

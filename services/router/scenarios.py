@@ -111,8 +111,10 @@ def _run(world: World, file: str, scenario: Scenario) -> Result:
         held = world.changed(partners=when.partners, areas=when.areas, day=when.day)
     except (KeyError, msgspec.ValidationError) as error:
         return Result(file, scenario, (f"`when` does not fit: {error}",), frozenset())
+    if faults := scenario.given.faults(held.areas):
+        return Result(file, scenario, tuple(faults), frozenset())
     answers = held.answers(scenario.given, consents=frozenset(when.consent))
-    faults: list[str] = []
+    faults = []
     decided: set[str] = set()
     for wanted, allowed in ((then.receives, True), (then.refused, False)):
         for partner, policies in wanted.items():

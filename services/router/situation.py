@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -10,9 +11,10 @@ from typing import Any
 import msgspec
 
 from services.kernel.attestation import Claims
-from services.kernel.vocabulary import ACCUSED_ROLES
+from services.kernel.vocabulary import ACCUSED_ROLES, Role
 from services.router.answer import Answer, ask
 from services.router.areas import Areas
+from services.router.facts import FEEDS, MARKERS
 from services.router.partners import Partner, Registry
 from services.router.policy import Policies
 from services.router.view import Views
@@ -34,6 +36,24 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     child: bool = False
     text_held: bool = False
     residual: bool = False
+
+    def faults(self, areas: Areas) -> list[str]:
+        """Words that no record could hold: a policy would refuse them as errors, for the wrong reason."""
+        places = {"unknown", *areas.names, *areas.names.values()}
+        asked = (
+            ("feed", (self.feed,), FEEDS),
+            ("role", self.roles, tuple(role.value for role in Role)),
+            ("marker", self.markers, MARKERS),
+        )
+        found = [
+            f"`{word}` is not a {what}: {', '.join(known)}"
+            for what, words, known in asked
+            for word in words
+            if word not in known
+        ]
+        if self.area not in places and not re.fullmatch(r"E\d{8}", self.area):
+            found.append(f"`{self.area}` is no borough: {', '.join(sorted(areas.names.values()))}, a code, or unknown")
+        return found
 
     def claims(self, areas: Areas) -> Claims:
         """The claims that the redactor would sign for such a record."""

@@ -80,11 +80,13 @@ def test_a_scenario_that_is_told_wrongly_is_named(tmp_path: Path) -> None:
     for file in SCENARIO_FILES:
         shutil.copy(file, folder)
     change(folder / "consent.yaml", "[forbid-without-consent]", "[forbid-area]")
+    change(folder / "boroughs-and-pilot.yaml", "area: Bolton, roles: [victim]", "area: Bolton, roles: [victm]")
     change(folder / "purpose-limitation.yaml", "partners:\n        idva-service", "partners:\n        idva-servce")
     result = run("test", str(folder))
     assert result.exit_code == 1
     assert "decided by forbid-without-consent, not by forbid-area" in result.output
     assert "`when` does not fit: 'idva-servce'" in result.output
+    assert "`victm` is not a role" in result.output
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,21 @@ def test_explain_reads_a_ledger_entry(tmp_path: Path) -> None:
     assert isinstance(run("explain", "housing-gm", "--entry", str(path)).exception, ConfigError)
     assert isinstance(run("explain", "nobody", "--feed", "marac").exception, ConfigError)
     assert isinstance(run("explain", "housing-gm").exception, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "says"),
+    [
+        ("--role", "victm", "`victm` is not a role: victim"),
+        ("--marker", "nonsense", "`nonsense` is not a marker"),
+        ("--area", "Leeds", "`Leeds` is no borough: Bolton"),
+        ("--feed", "crime", "`crime` is not a feed"),
+    ],
+)
+def test_a_misspelt_word_is_said_and_not_explained(option: str, word: str, says: str) -> None:
+    done = run("explain", "housing-gm", "--feed", "council-asb", option, word)
+    assert isinstance(done.exception, ConfigError)
+    assert says in done.exception.faults[0]
 
 
 def test_the_matrix_has_a_line_for_each_partner_and_feed() -> None:

@@ -76,3 +76,8 @@ def test_a_schema_that_is_gone_is_a_fault(tmp_path: Path) -> None:
     shutil.copytree(SCHEMAS, tmp_path / "new")
     (tmp_path / "new" / "messages" / "consent.json").unlink()
     assert faults(SCHEMAS, tmp_path / "new") == ["`messages/consent.json` is gone: its readers have no schema any more"]
+
+
+def test_a_folder_without_schemas_is_no_comparison(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["schema", "check", "--previous", str(tmp_path / "nothing")])
+    assert "holds no schema" in str(done.exception)
