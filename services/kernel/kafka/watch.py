@@ -29,19 +29,21 @@ class Watch:
         told: Callable[[Inbound], None],
         wait: float = 2.0,
     ) -> None:
-        self._consumer = Consumer(
-            {
-                **config,
-                **RECONNECT,
-                "group.id": f"{name}-watch",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 20,
-                "logger": quiet(),
-            }
-        )
+        settings = {
+            **config,
+            **RECONNECT,
+            "group.id": f"{name}-watch",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+            "logger": quiet(),
+        }
+        self._consumer = Consumer(settings)
+        #: Asks for the ends on a connection of its own, for a broker answers in order and a fetch waits for data. The
+        #: end is that of all that was appended: what a transaction has not made visible yet is waited for.
+        self._asker = Consumer({**settings, "isolation.level": "read_uncommitted"})
         self._partitions = [TopicPartition(topic, 0, 0) for topic in topics]
         self._consumer.assign(self._partitions)
         self._told = told
@@ -69,7 +71,7 @@ class Watch:
         ends = {}
         for partition in self._partitions:
             try:
-                _, ends[partition.topic] = self._consumer.get_watermark_offsets(partition, timeout=self._wait)
+                _, ends[partition.topic] = self._asker.get_watermark_offsets(partition, timeout=self._wait)
             except KafkaException as error:
                 if is_transient(error.args[0]) or error.args[0].code() == KafkaError._TIMED_OUT:
                     return None
@@ -93,3 +95,4 @@ class Watch:
     def close(self) -> None:
         """Leave the topics."""
         self._consumer.close()
+        self._asker.close()
