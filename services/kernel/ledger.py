@@ -90,31 +90,11 @@ def consultation(record: Inbound, *, by: str, why: str, now: int) -> Message:
         by: the person's own identifier at their agency.
         why: a word of the closed list of grounds.
     """
-    stamp = rfc3339(now)
-    body = {
-        "v": 1,
-        "id": hashlib.sha256(f"{by}/{why}/{record.partition}/{record.offset}/{now}".encode()).hexdigest()[:32],
-        "operation": Operation.CONSULTATION,
-        "time": stamp,
-        "service": "compliance",
-        "instance": "compliance-0",
-        "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset, "previous": -1},
-        "record": None,
-        "agency": None,
-        "feed": None,
-        "area": None,
-        "roles": [],
-        "outcome": "consulted",
-        "reason": None,
-        "plan": None,
-        "decisions": [],
-        "sealed": None,
-        "versions": {},
-        "decided_at": stamp,
-        "by": by,
-        "why": why,
-    }
-    return Message(TOPIC, None, orjson.dumps(body))
+    return _by_hand(
+        "compliance", Operation.CONSULTATION, f"{by}/{why}/{record.partition}/{record.offset}", now,
+        source={"topic": record.topic, "partition": record.partition, "offset": record.offset, "previous": -1},
+        outcome="consulted", by=by, why=why,
+    )  # fmt: skip
 
 
 def release(
@@ -124,44 +104,23 @@ def release(
     """The entry of a release under a duty, in the transaction that lets it out; or of one that was refused.
 
     Args:
+        topic: the sealed topic, `sealed.<duty>`.
         source: topic, partition and offset of the sealed proposal.
         by: the persons who approved, by their own identifiers.
         reference: number that the duty demands.
     """
-    stamp = rfc3339(now)
-    seed = f"{topic}/{proposal}/{'-'.join(by)}/{now}/{refused}"
-    body = {
-        "v": 1,
-        "id": hashlib.sha256(seed.encode()).hexdigest()[:32],
-        "operation": Operation.COLLECTION if refused else Operation.DISCLOSURE,
-        "time": stamp,
-        "service": "duty",
-        "instance": "duty-0",
-        "source": {"topic": source[0], "partition": source[1], "offset": source[2], "previous": -1},
-        "record": proposal,
-        "agency": None,
-        "feed": None,
-        "area": None,
-        "roles": [],
-        "outcome": "withheld" if refused else "forwarded",
-        "reason": "policy" if refused else None,
-        "plan": None,
-        "decisions": [
-            {
-                "partner": topic.removeprefix("sealed."),
-                "view": "sealed",
-                "effect": "deny" if refused else "allow",
-                "policies": [topic.removeprefix("sealed.")],
-                "basis": basis,
-            }
-        ],
-        "sealed": None,
-        "versions": {},
-        "decided_at": stamp,
-        "approved_by": list(by),
-        "reference": reference,
-    }
-    return Message(TOPIC, None, orjson.dumps(body))
+    duty = topic.removeprefix("sealed.")
+    effect = "deny" if refused else "allow"
+    return _by_hand(
+        "duty", Operation.COLLECTION if refused else Operation.DISCLOSURE,
+        f"{topic}/{proposal}/{'-'.join(by)}/{refused}", now,
+        source={"topic": source[0], "partition": source[1], "offset": source[2], "previous": -1},
+        record=proposal,
+        outcome="withheld" if refused else "forwarded",
+        reason="policy" if refused else None,
+        decisions=[{"partner": duty, "view": "sealed", "effect": effect, "policies": [duty], "basis": basis}],
+        approved_by=list(by), reference=reference,
+    )  # fmt: skip
 
 
 def consent(*, subject: str, recipient: str, given: bool, by: str, reference: str | None, now: int) -> Message:
@@ -171,15 +130,24 @@ def consent(*, subject: str, recipient: str, given: bool, by: str, reference: st
         subject: pseudonym of the person.
         by: the identifier of who recorded it.
     """
-    stamp = rfc3339(now)
     why = "consent_given" if given else "consent_withdrawn"
+    more = ({"reference": reference} if reference else {}) | ({} if given else {"asks": "recall"})
+    return _by_hand(
+        "consent", Operation.COLLECTION, f"{subject}/{recipient}/{why}/{by}", now,
+        by=by, why=why, subject=subject, recipient=recipient, **more,
+    )  # fmt: skip
+
+
+def _by_hand(service: str, operation: Operation, seed: str, now: int, **fields: object) -> Message:
+    """An entry of what a person did by command; `fields` replace and add to the empty ones."""
+    stamp = rfc3339(now)
     body = {
         "v": 1,
-        "id": hashlib.sha256(f"{subject}/{recipient}/{why}/{by}/{now}".encode()).hexdigest()[:32],
-        "operation": Operation.COLLECTION,
+        "id": hashlib.sha256(f"{seed}/{now}".encode()).hexdigest()[:32],
+        "operation": operation,
         "time": stamp,
-        "service": "consent",
-        "instance": "consent-0",
+        "service": service,
+        "instance": f"{service}-0",
         "source": None,
         "record": None,
         "agency": None,
@@ -193,13 +161,6 @@ def consent(*, subject: str, recipient: str, given: bool, by: str, reference: st
         "sealed": None,
         "versions": {},
         "decided_at": stamp,
-        "by": by,
-        "why": why,
-        "subject": subject,
-        "recipient": recipient,
+        **fields,
     }
-    if reference:
-        body["reference"] = reference
-    if not given:
-        body["asks"] = "recall"
     return Message(TOPIC, None, orjson.dumps(body))
