@@ -7,29 +7,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from services.kernel import policy_file
+from services.kernel.approval import milliseconds
 from services.kernel.errors import ConfigError
+from services.kernel.ledger import rfc3339
 from services.kernel.policy_file import Strict
 from services.router.answer import Answer
+from services.router.consent import RECORD_SCOPE, Book, Consent, Register, Taken
 from services.router.situation import Situation, World
 
 SCHEMA_ID = "urn:safe-reporting:scenarios:1.0"
+_PERSON, _ANOTHER = "a" * 32, "b" * 32
+
+
+class Said(Strict, frozen=True):
+    """One word of consent as it was recorded. Without more it was given by the person of the record, as it must be."""
+
+    recipient: str
+    state: Literal["given", "withdrawn"] = "given"
+    at: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}Z$")] = "2026-11-20T09:00Z"
+    days: int = 30
+    purpose: str | None = None
+    person: Literal["the person", "another person"] = "the person"
+    taken_by: Literal["advocate", "solicitor", "victim_support", "police", "other"] = "advocate"
+    in_private: bool = True
+    wording: str = "v3"
+    interpreter: Literal["not_needed", "independent", "relative", "suspect", "unknown"] = "not_needed"
+    given_by: Literal["subject", "relative", "suspect", "other"] = "subject"
+    under_18: bool = False
+    advocate_present: bool = False
+    safeguarding_lead: bool = False
 
 
 class When(Strict, frozen=True):
-    """What holds at the time: the day, changes to partners and boroughs, and for whom consent is recorded."""
+    """What holds at the time: the day, changes to partners and boroughs, and for whom consent is recorded.
+
+    `consent` names partners that the person has consented to; `consents` tells each word of it, in the order of its
+    recording.
+    """
 
     day: date | None = None
     partners: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     areas: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     consent: tuple[str, ...] = ()
+    consents: tuple[Said, ...] = ()
 
 
 class Then(Strict, frozen=True):
@@ -113,7 +141,8 @@ def _run(world: World, file: str, scenario: Scenario) -> Result:
         return Result(file, scenario, (f"`when` does not fit: {error}",), frozenset())
     if faults := scenario.given.faults(held.areas):
         return Result(file, scenario, tuple(faults), frozenset())
-    answers = held.answers(scenario.given, consents=frozenset(when.consent))
+    consents = frozenset(when.consent) | _consented(held, when.consents)
+    answers = held.answers(scenario.given, consents=consents)
     faults = []
     decided: set[str] = set()
     for wanted, allowed in ((then.receives, True), (then.refused, False)):
@@ -126,6 +155,39 @@ def _run(world: World, file: str, scenario: Scenario) -> Result:
     if then.nobody_else_receives:
         faults += [f"`{name}` receives it too" for name in sorted(received - set(then.receives))]
     return Result(file, scenario, tuple(faults), frozenset(decided))
+
+
+def _consented(world: World, said: tuple[Said, ...]) -> frozenset[str]:
+    """Partners for one of whose purposes the person of the record has consented, at noon of the day."""
+    noon = int(datetime.combine(world.day, time(12), UTC).timestamp() * 1000)
+    register = Register()
+    for number, one in enumerate(said):
+        register.hear(msgspec.json.encode(_recorded(world, one)), number)
+    book = Book(register.grants())
+    return frozenset(
+        partner.id
+        for partner in world.registry.partners
+        for purpose in partner.purposes
+        if book.given([_PERSON], partner.id, purpose, now=noon)
+    )
+
+
+def _recorded(world: World, said: Said) -> Consent:
+    """The message of the consent topic; without a purpose, that of the recipient."""
+    begins = milliseconds(said.at) or 0
+    taken = Taken(
+        by_role=said.taken_by, in_private=said.in_private, wording=said.wording, interpreter=said.interpreter,
+        given_by=said.given_by, under_18=said.under_18, advocate_present=said.advocate_present,
+        safeguarding_lead=said.safeguarding_lead,
+    )  # fmt: skip
+    partner = world.registry.by_id.get(said.recipient)
+    given = said.state == "given"
+    return Consent(
+        v=1, subject=_PERSON if said.person == "the person" else _ANOTHER, recipient=said.recipient,
+        purpose=said.purpose or (partner.purposes[0] if partner else "none"), scope=RECORD_SCOPE, state=said.state,
+        at=rfc3339(begins), by="scenario", expires=rfc3339(begins + said.days * 86_400_000) if given else None,
+        taken=taken if given else None,
+    )  # fmt: skip
 
 
 def _compare(answer: Answer | None, partner: str, allowed: bool, policies: tuple[str, ...]) -> str | None:
