@@ -111,7 +111,7 @@ def test_the_same_text_gives_the_same_answer(engine: TextEngine) -> None:
         ("She is an Iranian lady.", "She is a [removed] lady."),
         ("She is Irish and Brazilian.", "She is [removed]."),
         ("Mum speaks Swahili.", "Mum [removed]."),
-        ("He said he would get her deported if she rang.", "He said he would [removed] if she rang."),
+        ("Her uncle swore to have her deported unless she kept quiet.", "Her uncle swore to [removed] unless she kept quiet."),
         ("He will ring immigration on Friday.", "He will [removed] on Friday."),
         ("She holds a student visa.", "She [removed]."),
         ("IP is an overstayer.", "IP is a [removed]."),

@@ -73,7 +73,7 @@ STAYS = [
     ("The caller gave the name Jordan Welsh.", "given_name"),
     ("India Brooks lives next door.", "given_name"),
     ("She paid with her Visa debit card.", "brand"),
-    ("The desk is in the home office upstairs.", "phrase"),
+    ("He had built a home office upstairs in the loft.", "phrase"),
     ("We ate at the Chinese takeaway.", "thing_modified"),
     ("They had a holiday in Turkey last May.", "holiday"),
     ("The Pakistani Community Centre was shut.", "institution"),

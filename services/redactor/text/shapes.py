@@ -43,7 +43,7 @@ GOODS = re.compile(
 SERVICE = re.compile(
     r"\b(?:tours?(?: of duty)?|active service|operational service|(?:on|an) operations?|deployed|"
     r"collision|injur\w+ (?:\w+ ){0,3}sustained)\s"
-    r"(?:in|to)\s(?:the\s|southern\s|northern\s)?\Z"
+    r"(?:in|to|of)\s(?:the\s|southern\s|northern\s)?\Z"
 )
 INSTITUTION = re.compile(
     r"\b(?:bank|university|church|museum|embassy|republic|nhs|bar|cafe|pizzeria|restaurant|taste|"
