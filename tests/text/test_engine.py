@@ -111,7 +111,10 @@ def test_the_same_text_gives_the_same_answer(engine: TextEngine) -> None:
         ("She is an Iranian lady.", "She is a [removed] lady."),
         ("She is Irish and Brazilian.", "She is [removed]."),
         ("Mum speaks Swahili.", "Mum [removed]."),
-        ("Her uncle swore to have her deported unless she kept quiet.", "Her uncle swore to [removed] unless she kept quiet."),
+        (
+            "Her uncle swore to have her deported unless she kept quiet.",
+            "Her uncle swore to [removed] unless she kept quiet.",
+        ),
         ("He will ring immigration on Friday.", "He will [removed] on Friday."),
         ("She holds a student visa.", "She [removed]."),
         ("IP is an overstayer.", "IP is a [removed]."),
@@ -279,3 +282,13 @@ def test_what_stands_beside_a_name_is_masked(engine: TextEngine, text: str, left
 @pytest.mark.parametrize("text", NAMES)
 def test_names_that_look_like_origins_stay_in_a_name_field(engine: TextEngine, text: str) -> None:
     assert engine.redact(text, Kind.NAME).text == text
+
+
+def test_a_token_of_the_input_is_nobodys_mask(engine: TextEngine) -> None:
+    """It takes no class from the masks that are made, whatever stands before or after it."""
+    text = "[removed] said she is Polish. She rang 07700 900123 and [removed] came. He was born in Lagos."
+    done = engine.redact(text)
+    found = [(done.text[: mask.start].count("[removed]"), mask.entity) for mask in done.masks]
+    assert [entity for _, entity in found] == ["NATIONALITY", "IDENTIFYING", "COUNTRY_OF_ORIGIN"]
+    assert [place for place, _ in found] == [1, 2, 4]
+    assert engine.redact(done.text).masks == ()

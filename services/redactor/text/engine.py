@@ -109,7 +109,7 @@ class TextEngine:
         if not text or text == TOKEN:
             return Redaction(text)
         codes = risk.lift(text.lower()) if kind is Kind.NARRATIVE else frozenset()
-        masks: dict[tuple[int, int], Mask] = {}
+        masks: dict[tuple[int, int], Mask | None] = dict.fromkeys(_tokens(text))  # None: it stood in the input
         current = text
         for _ in range(_ROUNDS):
             spans, kept = self._scan(current, kind)
@@ -119,7 +119,7 @@ class TextEngine:
                 spans = [span for span in spans if span.entity not in _UNPROTECTED]
             if not spans:
                 vouchers = tuple(Voucher(item.start, item.end, item.reason) for item in kept)
-                return Redaction(current, tuple(masks.values()), vouchers, risk=codes)
+                return Redaction(current, _made(masks), vouchers, risk=codes)
             if any((span.start, span.end) == (0, len(current)) and span.rule == "encoded" for span in spans):
                 return self._whole(spans[0], codes)
             done = self._masker.mask(current, spans, kept)
@@ -129,9 +129,7 @@ class TextEngine:
         if spans:
             return self._whole(spans[0], codes)
         kept = self._scan(current, kind)[1]
-        return Redaction(
-            current, tuple(masks.values()), tuple(Voucher(k.start, k.end, k.reason) for k in kept), risk=codes
-        )
+        return Redaction(current, _made(masks), tuple(Voucher(k.start, k.end, k.reason) for k in kept), risk=codes)
 
     def _whole(self, span: Span, codes: frozenset[str], *, held: bool = False) -> Redaction:
         return Redaction(TOKEN, (Mask(0, len(TOKEN), span.entity, span.rule),), (), held, codes)
@@ -245,21 +243,33 @@ def _flags(text: str) -> list[Span]:
     return [Span(*match.span(), EntityClass.NATIONALITY, "flag_emoji") for match in _FLAG.finditer(text)]
 
 
-def _carry(before: dict[tuple[int, int], Mask], after: tuple[Mask, ...], text: str) -> dict[tuple[int, int], Mask]:
-    """Masks of earlier rounds found again as tokens in `text`, in order, with those just made."""
+def _carry(
+    before: dict[tuple[int, int], Mask | None], after: tuple[Mask, ...], text: str
+) -> dict[tuple[int, int], Mask | None]:
+    """Masks of earlier rounds, and tokens of the input, found again in `text`, in order, with those just made."""
     places = {(mask.start, mask.end): mask for mask in after}
     old = list(before.values())
-    at = text.find(TOKEN)
-    found: dict[tuple[int, int], Mask] = {}
-    while at >= 0:
-        place = (at, at + len(TOKEN))
+    found: dict[tuple[int, int], Mask | None] = {}
+    for place in _tokens(text):
         if place in places:
             found[place] = places[place]
         elif old:
             earlier = old.pop(0)
-            found[place] = Mask(*place, earlier.entity, earlier.rule)
-        at = text.find(TOKEN, place[1])
+            found[place] = Mask(*place, earlier.entity, earlier.rule) if earlier else None
     return found
+
+
+def _tokens(text: str) -> Iterator[tuple[int, int]]:
+    """Places of the token."""
+    at = text.find(TOKEN)
+    while at >= 0:
+        yield at, at + len(TOKEN)
+        at = text.find(TOKEN, at + len(TOKEN))
+
+
+def _made(masks: dict[tuple[int, int], Mask | None]) -> tuple[Mask, ...]:
+    """Those that this redaction made."""
+    return tuple(mask for mask in masks.values() if mask is not None)
 
 
 def _version() -> str:
