@@ -7,6 +7,7 @@ or found closes the router; a faulty new set leaves the last good one in force.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import structlog
 
 from services.kernel import telemetry
 from services.kernel.approval import Approver
-from services.kernel.errors import ConfigError
+from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.kafka.watch import Watch
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Inbound
@@ -25,6 +26,8 @@ from services.router.manifest import Manifest, accept, in_force, read_manifest, 
 log = structlog.get_logger()
 
 CONTROL, CONSENT = "control", "consent"
+#: Seconds without a reading to the end after which the service ends, so that it is started anew with new connections.
+_PATIENCE = 8.0
 
 
 class _Gate(msgspec.Struct):
@@ -93,6 +96,7 @@ class ControlLease:
         self._book = folder / f"consents-{os.getpid()}"
         self._written = -2
         self._said = ""
+        self._unread_since = 0.0
         self._watch = watch(self._told)
 
     def facts(self, now: int) -> dict[str, str] | None:
@@ -103,9 +107,16 @@ class ControlLease:
         3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds.
         4. Close revoked partners, those of manifests to come too.
         5. Put the consents where the step process finds them.
+
+        Raises:
+            UnreachableError: they could not be read to their end for `_PATIENCE` seconds.
         """
         if not self._watch.fresh():  # 1
+            self._unread_since = self._unread_since or time.monotonic()
+            if time.monotonic() - self._unread_since > _PATIENCE:
+                raise UnreachableError("`control` and `consent` cannot be read to their end; is the broker up?")
             return self._closed("control_unread")
+        self._unread_since = 0.0
         if not self._open:  # 2
             return self._closed("gate_closed")
         current = in_force(self._manifests, rfc3339(now))  # 3
