@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -217,7 +218,7 @@ class Pipeline:
                 return
             self._check_alive()
             time.sleep(0.3)
-        raise UnreachableError(f"not all records had their outcome after {seconds:.0f} s")
+        raise UnreachableError(f"not all records had their outcome after {seconds:.0f} s\n{self._last_words()}")
 
     def entries(self) -> list[dict[str, Any]]:
         """Every entry of the ledger so far; only what came since the last call is read."""
@@ -237,6 +238,15 @@ class Pipeline:
         if dead and not self._restart:
             text = (self.folder / f"{dead[0].service}-{dead[0].number}.log").read_text().strip()
             raise UnreachableError(f"the {dead[0].service} ended:\n{text[-2000:]}")
+
+    def _last_words(self) -> str:
+        """How many entries each worker wrote, and the end of its log."""
+        wrote = Counter(entry["instance"] for entry in self.entries())
+        return "\n".join(
+            f"{slot.service}-{slot.number}: {wrote[f'{slot.service}-{slot.number}']} entries, {slot.starts} starts\n"
+            + "\n".join((self.folder / f"{slot.service}-{slot.number}.log").read_text().splitlines()[-8:])
+            for slot in self.slots
+        )
 
     def _start(self, service: str, number: int) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}

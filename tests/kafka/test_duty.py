@@ -53,10 +53,10 @@ def environment(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def proposals(pipeline: Pipeline, nationality: str = "Brazilian") -> list[Inbound]:
-    """Those of this pipeline, whose identity opens them, about somebody of `nationality`."""
+    """Those of this pipeline, whose identity opens them, about somebody of `nationality`; the same order each time."""
     identity = (pipeline.keys_dir / "compliance" / "seal-identity.dev").read_text().strip()
     found = []
-    for record in pipeline.read(PROPOSALS):
+    for record in sorted(pipeline.read(PROPOSALS), key=lambda record: (record.partition, record.offset)):
         try:
             opened = open_sealed(record.value.reveal() if record.value else b"", identity)
         except RefusedError:
