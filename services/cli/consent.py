@@ -1,4 +1,4 @@
-"""`safe-reporting consent`: record what a person allowed, or that they no longer do; each with its ledger entry."""
+"""`safe-reporting consent`: record what a person allowed or no longer does, and release what it covers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,34 @@ from typing import Annotated
 import msgspec
 import typer
 
-from services.kernel import keys, ledger
+from services.cli.duty import By as Approver
+from services.cli.duty import File, Identity, Key, ProposalId
+from services.cli.sealed import NAME, Content, Desk, Signer, Terms, about
+from services.kernel import disclosure, keys, ledger
+from services.kernel.consent import (
+    FIELD_PURPOSE,
+    LONGEST,
+    RECORD_SCOPE,
+    TOPIC,
+    Book,
+    Consent,
+    Register,
+    Taken,
+    faults,
+)
+from services.kernel.disclosure import Disclosure
 from services.kernel.errors import ConfigError, RefusedError
-from services.kernel.kafka.reader import send_together
+from services.kernel.kafka.reader import read_all, send_together
+from services.kernel.kafka.topology import load_topology
+from services.kernel.proposal import Proposal
 from services.kernel.record import Message
 from services.kernel.settings import Settings, load_settings
-from services.router.consent import LONGEST, RECORD_SCOPE, Consent, Taken, faults
 from services.router.partners import load_partners
 
 app = typer.Typer(no_args_is_help=True)
 
 _NAME = "cli-consent"
+_REFERENCE = r"[A-Za-z0-9][A-Za-z0-9._/-]{2,63}"
 
 
 class TakenBy(StrEnum):
@@ -56,7 +73,7 @@ Agency = Annotated[str, typer.Option("--agency", help="Agency whose record names
 Person = Annotated[str, typer.Option("--person", help="The person's id at that agency; only its keyed hash is sent.")]
 Recipient = Annotated[str, typer.Option("--recipient", help="Id of the partner.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Purpose of that partner.")]
-Scope = Annotated[str, typer.Option("--scope", help="`record`: that the redacted record goes there.")]
+Scope = Annotated[str, typer.Option("--scope", help="`record`: the redacted record; f1 to f4: coded fields.")]
 By = Annotated[str, typer.Option("--by", help="Your staff id.")]
 Reference = Annotated[str | None, typer.Option("--reference", help="Number of the signed form.")]
 
@@ -78,6 +95,9 @@ def record(
     safeguarding_lead: Annotated[
         bool, typer.Option("--safeguarding-lead", help="The safeguarding lead agrees.")
     ] = False,
+    case: Annotated[
+        str | None, typer.Option("--case", help="The advocate's code for this person; fields go to that case alone.")
+    ] = None,
     days: Annotated[int, typer.Option("--days", min=1, help="Days that it holds.")] = LONGEST.days,
     scope: Scope = RECORD_SCOPE,
     reference: Reference = None,
@@ -92,7 +112,11 @@ def record(
     )  # fmt: skip
     ends = now + int(timedelta(days=days).total_seconds() * 1000)
     said = _consent(settings, agency, person, recipient, purpose, scope, "given", by, reference, now)
-    said = msgspec.structs.replace(said, expires=ledger.rfc3339(ends), taken=taken)
+    said = msgspec.convert(
+        msgspec.to_builtins(said)
+        | {"expires": ledger.rfc3339(ends), "taken": msgspec.to_builtins(taken), "case": case},
+        Consent,
+    )
     if found := faults(said):
         raise RefusedError("this consent does not count and is not recorded: it " + "; it ".join(found))
     _send(settings, said, by, reference, now)
@@ -110,6 +134,55 @@ def withdraw(
     said = _consent(settings, agency, person, recipient, purpose, scope, "withdrawn", by, reference, now)
     _send(settings, said, by, reference, now)
     print(f"withdrawn for {recipient}; the ledger asks for the recall of what went there before")
+
+
+@app.command()
+def release(
+    proposal: ProposalId,
+    file: File,
+    by: Approver,
+    key: Key,
+    reference: Annotated[str, typer.Option("--reference", help="Number of the person's signed form.")],
+    identity: Identity,
+) -> None:
+    """Approve, as one of two persons, that an advocate gets the fields that their client allowed.
+
+    The consent must hold at that moment, to this recipient, purpose, scope and case; a refusal has an entry too.
+    """
+    settings = load_settings()
+    desk = Desk(settings, identity.read_text().strip())
+    found = desk.find(proposal)
+    if about(found)["duty"] != disclosure.KIND:
+        raise RefusedError("this proposal is not a person's own consent: `duty release`")
+    now = int(time.time() * 1000)
+    terms = Terms(disclosure.KIND, "consent of the person", _REFERENCE, 2, LONGEST.days)
+
+    def make(opened: Proposal) -> Content:
+        return _allowed(desk, opened.disclosure(), now)
+
+    signer = Signer(by, key, "consent of the person", reference)
+    print(desk.release(found, terms, signer, file, make, now))
+
+
+def _allowed(desk: Desk, asked: Disclosure, now: int) -> Content:
+    """What leaves, if the consent holds now.
+
+    Raises:
+        RefusedError: it does not, the recipient is no independent advocate, or the case is not known.
+    """
+    register = Register()
+    for record in read_all(desk.config, TOPIC, name=NAME):
+        register.hear(record.value.reveal() if record.value is not None else None, record.offset)
+    held = Book(register.grants()).fields(asked.subject, now=now)
+    wanted = asked.recipient, asked.purpose, asked.scope, asked.case
+    if wanted not in {(grant.recipient, grant.purpose, grant.scope, grant.case) for grant in held}:
+        raise RefusedError("not released: the person's consent does not hold now")
+    partner = load_partners(desk.settings.policies_dir / "partners.yaml").by_id.get(asked.recipient)
+    if partner is None or FIELD_PURPOSE not in partner.purposes:
+        raise RefusedError(f"not released: `{asked.recipient}` is no independent advocate")
+    if asked.case not in load_topology(desk.settings.topology_file).cases:
+        raise RefusedError(f"not released: `cases` of the topology does not name `{asked.case}`")
+    return Content(asked.topic, {"case": asked.case, "scope": asked.scope, "fields": msgspec.to_builtins(asked.fields)})
 
 
 def _consent(
@@ -140,5 +213,5 @@ def _send(settings: Settings, said: Consent, by: str, reference: str | None, now
     entry = ledger.consent(
         subject=said.subject, recipient=said.recipient, given=said.state == "given", by=by, reference=reference, now=now
     )
-    message = Message("consent", said.key, msgspec.json.encode(said))
+    message = Message(TOPIC, said.key, msgspec.json.encode(said))
     send_together(settings.kafka_config(), [(message, 0), (entry, 0)], name=_NAME)

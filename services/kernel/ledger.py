@@ -98,27 +98,30 @@ def consultation(record: Inbound, *, by: str, why: str, now: int) -> Message:
 
 
 def release(
-    *, topic: str, source: tuple[str, int, int], proposal: str, by: tuple[str, ...], reference: str, basis: str,
-    now: int, refused: bool = False,
+    *, kind: str, topic: str | None, source: tuple[str, int, int], proposal: str, by: tuple[str, ...], reference: str,
+    basis: str, now: int,
 ) -> Message:  # fmt: skip
-    """The entry of a release under a duty, in the transaction that lets it out; or of one that was refused.
+    """The entry of a sealed proposal that persons released, in the transaction that lets it out; or of a refusal.
 
     Args:
-        topic: the sealed topic, `sealed.<duty>`.
+        kind: the duty, or `advocate`.
+        topic: the sealed topic that it goes to; None where it was refused.
         source: topic, partition and offset of the sealed proposal.
         by: the persons who approved, by their own identifiers.
-        reference: number that the duty demands.
+        reference: number that the duty demands, or of the signed consent.
     """
-    duty = topic.removeprefix("sealed.")
-    effect = "deny" if refused else "allow"
+    out = topic is not None
+    partner = topic.removeprefix("sealed.").replace(".", "-") if topic is not None else kind
     return _by_hand(
-        "duty", Operation.COLLECTION if refused else Operation.DISCLOSURE,
-        f"{topic}/{proposal}/{'-'.join(by)}/{refused}", now,
+        "duty", Operation.DISCLOSURE if out else Operation.COLLECTION, f"{topic}/{proposal}/{'-'.join(by)}/{out}", now,
         source={"topic": source[0], "partition": source[1], "offset": source[2], "previous": -1},
         record=proposal,
-        outcome="withheld" if refused else "forwarded",
-        reason="policy" if refused else None,
-        decisions=[{"partner": duty, "view": "sealed", "effect": effect, "policies": [duty], "basis": basis}],
+        outcome="forwarded" if out else "withheld",
+        reason=None if out else "policy",
+        decisions=[
+            {"partner": partner, "view": "sealed", "effect": "allow" if out else "deny", "policies": [kind],
+             "basis": basis},
+        ],
         approved_by=list(by), reference=reference,
     )  # fmt: skip
 

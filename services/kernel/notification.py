@@ -7,8 +7,6 @@ release it, it lies sealed as a proposal.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -16,13 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from services.kernel.jsonio import canonical
-from services.kernel.ledger import rfc3339
-from services.kernel.record import Message
-from services.kernel.sealing import Sealer
-
 DUTY = "msa-s52"
-PROPOSALS = "duty.proposal"
 REGION: Literal["North West"] = "North West"
 #: Fewest people of one quarter who must share what a notification says.
 FEWEST = 5
@@ -44,20 +36,6 @@ class Notification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quarter: Annotated[str, Meta(pattern=r"^\d{4}-Q[1-4]$")]
 
 
-class Proposal(msgspec.Struct, frozen=True):
-    """What is sealed: the notification, and a salt so that its hash tells nothing."""
-
-    duty: str
-    id: str
-    salt: str
-    notification: Notification
-
-    @property
-    def sha256(self) -> str:
-        """Hash of duty, id, salt and content: what two persons approve."""
-        return hashlib.sha256(canonical(msgspec.to_builtins(self))).hexdigest()
-
-
 def age_band(age: int) -> str | None:
     """Band of an adult's age in whole years; None under 18 and beyond reason."""
     return next((band for limit, band in BANDS if 18 <= age < limit), None)
@@ -66,19 +44,6 @@ def age_band(age: int) -> str | None:
 def quarter(stamp: str) -> str:
     """Quarter of an RFC 3339 time, YYYY-Qn."""
     return f"{stamp[:4]}-Q{(int(stamp[5:7]) + 2) // 3}"
-
-
-def propose(notification: Notification, *, id_: str, now: int, sealer: Sealer) -> Message:
-    """The sealed proposal as a message. Its headers say which duty, which proposal, since when, and the salted hash."""
-    proposal = Proposal(DUTY, id_, secrets.token_hex(16), notification)
-    headers = (
-        ("sr-duty", DUTY.encode()),
-        ("sr-proposal", id_.encode()),
-        ("sr-time", rfc3339(now).encode()),
-        ("sr-sha256", proposal.sha256.encode()),
-        ("sr-recipient", sealer.key_id.encode()),
-    )
-    return Message(PROPOSALS, id_.encode(), sealer.seal(msgspec.msgpack.encode(proposal)), headers)
 
 
 def coarsened(wanted: Notification, period: Iterable[Notification]) -> Notification:

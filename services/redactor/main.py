@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
+from services.kernel.consent import TOPIC
 from services.kernel.kafka import service
 from services.kernel.kafka.topology import load_topology
+from services.kernel.kafka.watch import Watch
 from services.kernel.settings import Settings, load_settings
+from services.redactor.lease import ConsentLease
 
 __all__ = ["start"]
 
@@ -14,13 +19,20 @@ __all__ = ["start"]
 def start(settings: Settings) -> None:
     """Run one redactor until it is told to stop; input topics and sizes come from the topology file."""
     topology = load_topology(settings.topology_file)
-    service.run(
-        "redactor",
-        factory="services.redactor.build:build_step",
-        settings=settings,
-        topics=[topic.name for topic in topology.topics_of("redactor")],
-        sizes=topology.message_bytes,
-    )
+    with tempfile.TemporaryDirectory(prefix="safe-reporting-redactor-") as folder:
+
+        def lease(config: dict[str, str]) -> ConsentLease:
+            name = f"redactor-{settings.slot}"
+            return ConsentLease(lambda told: Watch(config, [TOPIC], name=name, told=told), folder=Path(folder))
+
+        service.run(
+            "redactor",
+            factory="services.redactor.build:build_step",
+            settings=settings,
+            topics=[topic.name for topic in topology.topics_of("redactor")],
+            sizes=topology.message_bytes,
+            lease=lease,
+        )
 
 
 if __name__ == "__main__":

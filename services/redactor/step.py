@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.kernel import quarantine
 from services.kernel.attestation import Claims, digest, sign
+from services.kernel.consent import Book
 from services.kernel.detail import Detail, seal_detail
 from services.kernel.jsonio import DEFAULT_LIMITS, BadJson, Limits, canonical, parse
 from services.kernel.keys import pseudonym
-from services.kernel.notification import propose
+from services.kernel.proposal import propose
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.schema.plan import Feeds, Leaf, Plan
 from services.kernel.schema.tags import TextKind
 from services.kernel.schema.words import RecordMark
 from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason, Role
+from services.redactor.disclose import disclosures
 from services.redactor.headers import REDACTED, Envelope, place, read_headers, redacted_headers
 from services.redactor.notify import notify
 from services.redactor.risk import add_risk
@@ -81,6 +84,7 @@ class RedactorStep:
         self._secrets = secrets
         self._sealer = sealer
         self._limits = limits
+        self._book_read: tuple[str, Book] = ("", Book())
         self._versions = (*sorted(versions.items()), ("detector", engine.version))
 
     def __call__(self, record: Inbound, batch: Batch) -> Outcome:
@@ -91,7 +95,7 @@ class RedactorStep:
         3. Say who it is about: persons, roles, markers; unknown counts as protected.
         4. Apply the plan to every leaf; texts go through the engine; lift risk into coded fields.
         5. Check the result against the closed schema made from the plan; a fault quarantines.
-        6. Sign it, set unreadable texts aside while the rest goes on, and seal what a duty may demand.
+        6. Sign it, set unreadable texts aside while the rest goes on, and seal what a duty or a consent lets out.
         """
         if record.value is None:  # 1
             return self._withhold(record)
@@ -102,7 +106,7 @@ class RedactorStep:
         done = self._apply(accepted, who)  # 4
         if not accepted.plan.validate_redacted(done.value):  # 5
             return self.quarantine(record, Reason.REDACTED_INVALID)
-        return self._redacted(record, accepted, who, done)  # 6
+        return self._redacted(record, accepted, who, done, batch)  # 6
 
     def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
         """The outcome of a record that is set aside whole."""
@@ -158,7 +162,9 @@ class RedactorStep:
         add_risk(done.value, done.risk, accepted.plan.risk)
         return done
 
-    def _redacted(self, record: Inbound, accepted: _Accepted, who: Attribution, done: Traversed) -> Outcome:
+    def _redacted(
+        self, record: Inbound, accepted: _Accepted, who: Attribution, done: Traversed, batch: Batch
+    ) -> Outcome:
         envelope, plan = accepted.envelope, accepted.plan
         key = self._secrets.pseudonym
         position = pseudonym(key, "position", record.topic, str(record.partition), str(record.offset))
@@ -175,9 +181,7 @@ class RedactorStep:
         messages = [Message(REDACTED, name.encode(), value, headers)]
         if done.held:
             messages.append(quarantine.message(record, Reason.TEXT_HELD, sealer=self._sealer, texts=done.held))
-        if (due := notify(accepted.value, plan, who)) is not None:
-            proposal = pseudonym(key, "duty", name)
-            messages.append(propose(due, id_=proposal, now=record.timestamp, sealer=self._sealer))
+        messages += self._proposals(record, accepted, who, name=name, batch=batch)
         return Outcome(
             OutcomeKind.REDACTED,
             messages=tuple(messages),
@@ -190,6 +194,30 @@ class RedactorStep:
             detail=seal_detail(_detail(done), self._sealer),
             versions=(*self._versions, ("schema", plan.schema_id)),
         )
+
+    def _proposals(
+        self, record: Inbound, accepted: _Accepted, who: Attribution, *, name: str, batch: Batch
+    ) -> Iterator[Message]:
+        """What a duty may demand of the record, and what its persons allowed their advocates, sealed."""
+        key, agency = self._secrets.pseudonym, accepted.envelope.agency
+        if (due := notify(accepted.value, accepted.plan, who)) is not None:
+            id_ = pseudonym(key, "duty", name)
+            yield propose(due, id_=id_, now=record.timestamp, sealer=self._sealer)
+        book = self._book(batch)
+        if not book.asks_for_fields:
+            return
+        for one in disclosures(
+            accepted.value, accepted.plan, subject=lambda id_: pseudonym(key, agency, id_), book=book, now=batch.now
+        ):
+            id_ = pseudonym(key, "consent", name, one.subject, one.recipient, one.scope, one.case)
+            yield propose(one, id_=id_, now=record.timestamp, sealer=self._sealer)
+
+    def _book(self, batch: Batch) -> Book:
+        """The consents of this batch, read once for each version of them."""
+        place = batch.facts.get("consents", "")
+        if place != self._book_read[0]:
+            self._book_read = place, Book.read(Path(place)) if place else Book()
+        return self._book_read[1]
 
     def _claims(
         self, record: Inbound, accepted: _Accepted, who: Attribution, done: Traversed, *, name: str, sha256: str

@@ -6,28 +6,24 @@ or found closes the router; a faulty new set leaves the last good one in force.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from services.kernel import telemetry
+from services.kernel import consent, telemetry
 from services.kernel.approval import Approver
-from services.kernel.errors import ConfigError, UnreachableError
+from services.kernel.errors import ConfigError
 from services.kernel.kafka.watch import Watch
 from services.kernel.ledger import rfc3339
+from services.kernel.reading import Reading
 from services.kernel.record import Inbound
-from services.router.consent import Register
 from services.router.manifest import Manifest, accept, in_force, read_manifest, revoked, set_hash
 
 log = structlog.get_logger()
 
-CONTROL, CONSENT = "control", "consent"
-#: Seconds without a reading to the end after which the service ends, so that it is started anew with new connections.
-_PATIENCE = 8.0
+CONTROL = "control"
 
 
 class _Gate(msgspec.Struct):
@@ -92,12 +88,10 @@ class ControlLease:
         self._manifests: list[Manifest] = []
         self._faults: list[str] = []
         self._open = True
-        self._consents = Register()
-        self._book = folder / f"consents-{os.getpid()}"
-        self._written = -2
+        self._consents = consent.Register()
+        self._book = consent.BookFile(folder)
         self._said = ""
-        self._unread_since = 0.0
-        self._watch = watch(self._told)
+        self._read = Reading(watch(self._told).fresh, f"`{CONTROL}` and `{consent.TOPIC}`")
 
     def facts(self, now: int) -> dict[str, str] | None:
         """What holds for a batch that is decided at `now`; None where nothing may be published.
@@ -109,14 +103,10 @@ class ControlLease:
         5. Put the consents where the step process finds them.
 
         Raises:
-            UnreachableError: they could not be read to their end for `_PATIENCE` seconds.
+            UnreachableError: they could not be read to their end for too long.
         """
-        if not self._watch.fresh():  # 1
-            self._unread_since = self._unread_since or time.monotonic()
-            if time.monotonic() - self._unread_since > _PATIENCE:
-                raise UnreachableError("`control` and `consent` cannot be read to their end; is the broker up?")
+        if not self._read():  # 1
             return self._closed("control_unread")
-        self._unread_since = 0.0
         if not self._open:  # 2
             return self._closed("gate_closed")
         current = in_force(self._manifests, rfc3339(now))  # 3
@@ -134,7 +124,7 @@ class ControlLease:
             "profile": held.profile,
             "sequence": str(held.sequence),
             "closed": ",".join(sorted(revoked(self._manifests, held))),  # 4
-            "consents": self._write(),  # 5
+            "consents": self._book.write(self._consents),  # 5
             "consent_offset": str(self._consents.offset),
         }
 
@@ -150,9 +140,9 @@ class ControlLease:
 
     def _told(self, record: Inbound) -> None:
         value = record.value.reveal() if record.value is not None else None
-        if record.topic == CONSENT:
+        if record.topic == consent.TOPIC:
             if not self._consents.hear(value, record.offset):
-                log.error("consent_unreadable", topic=CONSENT, partition=record.partition, offset=record.offset)
+                log.error("consent_unreadable", topic=consent.TOPIC, partition=record.partition, offset=record.offset)
             return
         if value is None:
             return
@@ -172,16 +162,6 @@ class ControlLease:
             log.error("manifest_refused", count=len(faults) - len(self._faults), offset=record.offset)
             telemetry.POLICY_FAULTS.inc()
         self._faults = faults
-
-    def _write(self) -> str:
-        """The book of consents as a file, written anew when one was heard."""
-        if self._written != self._consents.offset:
-            fresh = self._book.with_name(f"{self._book.name}-{self._consents.offset}")
-            fresh.write_bytes(msgspec.msgpack.encode(self._consents.grants()))
-            if self._written != -2:
-                self._book.with_name(f"{self._book.name}-{self._written}").unlink(missing_ok=True)
-            self._written = self._consents.offset
-        return str(self._book.with_name(f"{self._book.name}-{self._written}"))
 
     def _closed(self, why: str) -> dict[str, str] | None:
         if why != self._said:

@@ -6,11 +6,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from services.kernel import consent
 from services.kernel.kafka import service
 from services.kernel.kafka.topology import load_topology
 from services.kernel.kafka.watch import Watch
 from services.kernel.settings import Settings, load_settings
-from services.router.lease import CONSENT, CONTROL, ControlLease, PolicySets
+from services.router.lease import CONTROL, ControlLease, PolicySets
 from services.router.manifest import load_approvers
 from services.router.step import load_rules
 
@@ -31,7 +32,7 @@ def start(settings: Settings) -> None:
         def lease(config: dict[str, str]) -> ControlLease:
             name = f"router-{settings.slot}"
             return ControlLease(
-                lambda told: Watch(config, [CONTROL, CONSENT], name=name, told=told),
+                lambda told: Watch(config, [CONTROL, consent.TOPIC], name=name, told=told),
                 approvers=approvers, sets=sets, folder=Path(folder),
             )  # fmt: skip
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from services.kernel.disclosure import TOPIC_PREFIX
 from services.kernel.duties import Duty, Route
 from services.kernel.kafka.topology_file import Topology
-from services.kernel.notification import FEWEST, PROPOSALS, Notification, coarsened
+from services.kernel.notification import FEWEST, Notification, coarsened
+from services.kernel.proposal import TOPIC as PROPOSALS
 from services.router.partners import Registry
 
 #: Who may touch a sealed topic: the command that two persons use, and the redactor for what waits.
@@ -31,12 +33,14 @@ class Sealed:
 
 def prove_reach(topology: Topology, registry: Registry, duties: Iterable[Duty]) -> Sealed:
     """G2: every permission of every principal on every sealed topic, and every partner's own topic."""
-    topics = {PROPOSALS, *(duty.topic for duty in duties if duty.path is Route.SEALED and duty.topic)}
+    cases = {f"{TOPIC_PREFIX}{case}" for case in topology.cases}
+    topics = {PROPOSALS, *cases, *(duty.topic for duty in duties if duty.path is Route.SEALED and duty.topic)}
     faults: list[str] = []
     for acl, topic in itertools.product(sorted(topology.acls), sorted(topics)):
         covers = acl.resource == "topic" and (topic.startswith(acl.name) if acl.prefix else acl.name == topic)
         prepares = acl.principal == PREPARER and topic == PROPOSALS and acl.operation != "read"
-        if covers and acl.principal != RELEASER and not prepares:
+        own = topic in cases and acl.principal == f"advocate-{topic.removeprefix(TOPIC_PREFIX)}"
+        if covers and acl.principal != RELEASER and not prepares and not (own and acl.operation != "write"):
             faults.append(f"`{acl.principal}` may {acl.operation} `{topic}`")
     faults += [f"partner `{p.id}` has the sealed topic `{p.topic}`" for p in registry.partners if p.topic in topics]
     return Sealed(len(topology.acls) * len(topics) + len(registry.partners), tuple(faults))

@@ -16,11 +16,11 @@ from msgspec import Meta
 
 from services.kernel import policy_file
 from services.kernel.approval import milliseconds
+from services.kernel.consent import RECORD_SCOPE, Book, Consent, Register, Taken
 from services.kernel.errors import ConfigError
 from services.kernel.ledger import rfc3339
 from services.kernel.policy_file import Strict
 from services.router.answer import Answer
-from services.router.consent import RECORD_SCOPE, Book, Consent, Register, Taken
 from services.router.situation import Situation, World
 
 SCHEMA_ID = "urn:safe-reporting:scenarios:1.0"

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.kernel import quarantine
 from services.kernel.attestation import HEADER, AttestationError, Claims, verify
+from services.kernel.consent import Book
 from services.kernel.detail import Detail, seal_detail
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import BadJson, canonical, parse
@@ -23,7 +24,6 @@ from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason
 from services.router.answer import Answer, ask
 from services.router.areas import Areas, load_areas
-from services.router.consent import Book
 from services.router.headers import PartnerKeys, partner_headers
 from services.router.partners import ConsentRule, Partner, Registry, Standing, load_partners, london_day
 from services.router.policy import Policies

@@ -25,7 +25,8 @@ class Report:
     """What a run did and what its readers saw, for committed readers unless it says otherwise.
 
     `longest_block`: seconds that a record lay in a partner topic before a committed reader got it, because an open
-    transaction held it or one before it. `longest_silence`: seconds without any record in a topic, whatever the reason.
+    transaction held it or one before it. `longest_silence`: seconds without a record in any partner topic while there
+    was a broker, whatever the reason.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
@@ -64,9 +65,9 @@ class Watch(threading.Thread):
         self.done = threading.Event()
         self.records: list[tuple[str, bytes]] = []
         self.at: dict[tuple[str, int, int], float] = {}
-        self.last: dict[str, float] = {}
-        self.silence: dict[str, float] = defaultdict(float)
-        self.silent_until: dict[str, float] = {}
+        self.last = 0.0
+        self.silence = 0.0
+        self.silent_until = 0.0
         self.broker_down: list[tuple[float, float]] = []
 
     def run(self) -> None:
@@ -76,11 +77,10 @@ class Watch(threading.Thread):
                     self.records.append((message.topic(), message.key()))
                     now = time.monotonic()
                     self.at[message.topic(), message.partition(), message.offset()] = now
-                    gap = self._gap(self.last.get(message.topic(), now), now)
-                    if gap > self.silence[message.topic()]:
-                        self.silence[message.topic()] = gap
-                        self.silent_until[message.topic()] = now
-                    self.last[message.topic()] = now
+                    gap = self._gap(self.last or now, now)
+                    if gap > self.silence:
+                        self.silence, self.silent_until = gap, now
+                    self.last = now
         self._consumer.close()
 
     def _gap(self, before: float, now: float) -> float:
@@ -186,10 +186,9 @@ class KillRun:
         report.longest_block = max(
             (at - uncommitted.at.get(place, at) for place, at in committed.at.items()), default=0
         )
-        report.longest_silence = max(committed.silence.values(), default=0.0)
-        for topic, gap in sorted(committed.silence.items()):
-            until = committed.silent_until.get(topic, self._started) - self._started
-            report.events.append(f"{topic}: longest silence {gap:.1f} s, until {until:.1f} s")
+        report.longest_silence = committed.silence
+        until = committed.silent_until - self._started
+        report.events.append(f"longest silence {committed.silence:.1f} s, until {until:.1f} s")
 
     def _chain(self, pipeline: Pipeline, entries: list[dict[str, Any]]) -> None:
         """Compare sets of offsets: each input offset has one entry, and each entry names the one before."""

@@ -13,12 +13,12 @@ from typer.testing import CliRunner, Result
 
 from services.cli.app import app
 from services.kernel import keys
+from services.kernel.consent import Book, Register
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import read_all
 from services.kernel.keys import pseudonym
 from services.kernel.paths import ROOT
-from services.router.consent import Book, Register
 
 pytestmark = pytest.mark.kafka
 

@@ -17,8 +17,9 @@ from services.cli.app import app
 from services.cli.pipeline import Numberer, Pipeline, load_samples
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.notification import PROPOSALS, Proposal
 from services.kernel.paths import ROOT
+from services.kernel.proposal import TOPIC as PROPOSALS
+from services.kernel.proposal import Proposal
 from services.kernel.record import Inbound
 from services.kernel.sealing import open_sealed
 
@@ -61,7 +62,7 @@ def proposals(pipeline: Pipeline, nationality: str = "Brazilian") -> list[Inboun
             opened = open_sealed(record.value.reveal() if record.value else b"", identity)
         except RefusedError:
             continue
-        if msgspec.msgpack.decode(opened, type=Proposal).notification.nationality == nationality:
+        if msgspec.msgpack.decode(opened, type=Proposal).notification().nationality == nationality:
             found.append(record)
     return found
 

@@ -21,13 +21,13 @@ import pytest
 
 from services.cli.pipeline import Numberer, Pipeline, let_out, load_samples
 from services.kernel import keys
+from services.kernel.consent import RECORD_SCOPE, Consent, Taken
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import send
 from services.kernel.keys import pseudonym
 from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
-from services.router.consent import RECORD_SCOPE, Consent, Taken
 from services.router.manifest import set_hash
 
 pytestmark = pytest.mark.kafka

@@ -25,10 +25,11 @@ def test_one_duty_lets_something_out_and_powers_do_not() -> None:
 
 
 def test_a_sealed_topic_is_out_of_the_routers_reach() -> None:
-    """G2: neither the router nor a partner may write or read what a duty releases."""
+    """G2: neither the router nor a partner may write or read what is released sealed."""
     topology = load_topology()
     sealed = {topic.name for topic in topology.topics if topic.name.startswith(("sealed.", "duty."))}
-    assert sealed == {"sealed.msa-s52", "duty.proposal"}
+    cases = {f"sealed.advocate.{case}": f"advocate-{case}" for case in topology.cases}
+    assert sealed == {"sealed.msa-s52", "duty.proposal", *cases}
     assert not any(f"partner.{name}".startswith("sealed") for name in topology.partners)
     reach = {
         name: {topic for topic in sealed if any(acl.principal == name and covers(acl, topic) for acl in topology.acls)}
@@ -37,6 +38,7 @@ def test_a_sealed_topic_is_out_of_the_routers_reach() -> None:
     assert {name: topics for name, topics in reach.items() if topics} == {
         "cli-duty": sealed,
         "redactor": {"duty.proposal"},
+        **{principal: {topic} for topic, principal in cases.items()},
     }
 
 

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from services.kernel.notification import (
     FEWEST,
     Notification,
-    Proposal,
     age_band,
     coarsened,
     identifying,
-    propose,
     quarter,
 )
+from services.kernel.proposal import Proposal, propose
 from services.kernel.sealing import Sealer, open_sealed
 
 NOTHING = Notification(None, None, None, None, None, "2026-Q3")
@@ -100,7 +99,7 @@ def test_a_proposal_is_sealed_and_its_hash_is_salted() -> None:
     made = [propose(FULL, id_="ab" * 16, now=0, sealer=sealer) for _ in range(2)]
     opened = [msgspec.msgpack.decode(open_sealed(m.value or b"", str(identity)), type=Proposal) for m in made]
     hashes = [dict(message.headers)["sr-sha256"].decode() for message in made]
-    assert [proposal.notification for proposal in opened] == [FULL, FULL]
+    assert [proposal.notification() for proposal in opened] == [FULL, FULL]
     assert hashes == [proposal.sha256 for proposal in opened]
     assert hashes[0] != hashes[1]
     assert b"Brazilian" not in b"".join(value for message in made for _, value in message.headers)

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.kernel.notification import PROPOSALS, Notification, Proposal
+from services.kernel.notification import Notification
+from services.kernel.proposal import TOPIC as PROPOSALS
+from services.kernel.proposal import Proposal
 from services.kernel.record import Batch, Outcome
 from tests.redactor.helpers import inbound, make_step, samples, unsealed
 
@@ -25,7 +27,7 @@ def run(change: Any = None) -> Outcome:
 
 def notification(outcome: Outcome) -> Notification | None:
     found = [message for message in outcome.messages if message.topic == PROPOSALS]
-    return msgspec.msgpack.decode(unsealed(found[0]), type=Proposal).notification if found else None
+    return msgspec.msgpack.decode(unsealed(found[0]), type=Proposal).notification() if found else None
 
 
 def test_an_adult_who_does_not_consent_is_notified_of_without_a_trace() -> None:

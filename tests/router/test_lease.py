@@ -20,8 +20,8 @@ from services.router.lease import ControlLease, PolicySets
 from services.router.manifest import Manifest, accept, in_force, load_approvers, read_manifest, revoked, set_hash
 from services.router.profiles import load_profile
 from tests.kernel.test_approval import APPROVERS, KEYS
+from tests.kernel.test_consent import GIVEN
 from tests.router.helpers import NOW, claims_for, inbound, make_step, police_crime
-from tests.router.test_consent import GIVEN
 
 DAY = 86_400_000
 POLICIES = ROOT / "policies"

@@ -35,7 +35,13 @@ def test_sealed_topics_are_out_of_reach() -> None:
             "    read: [ledger, quarantine, duty.proposal]\n",
             "`compliance` may read",
         ),
-        ('    read: ["agency.*"]\n', '    read: ["agency.*", duty.proposal]\n', "`redactor` may read"),
+        ('    read: ["agency.*", consent]\n', '    read: ["agency.*", duty.proposal]\n', "`redactor` may read"),
+        ('    read: ["sealed.advocate.{case}"]\n', '    read: ["sealed.*"]\n', "`advocate-k7f3a91c` may read"),
+        (
+            '    read: ["partner.{partner}"]',
+            '    read: ["partner.{partner}", "sealed.advocate.*"]',
+            "`partner-idva-service` may read",
+        ),
     ],
 )
 def test_a_permission_too_many_is_found(tmp_path: Path, old: str, new: str, fault: str) -> None:

@@ -35,6 +35,8 @@ def topics() -> set[str]:
             names |= {f"agency.{agency}.{feed}" for agency, feeds in TOPOLOGY["agencies"].items() for feed in feeds}
         elif "{partner}" in template:
             names |= {f"partner.{partner}" for partner in TOPOLOGY["partners"]}
+        elif "{case}" in template:
+            names |= {template.replace("{case}", case) for case in TOPOLOGY["cases"]}
         else:
             names.add(template)
     return names
@@ -66,7 +68,7 @@ def test_reference_resolves(reference: str) -> None:
 def test_every_schema_file_is_named() -> None:
     files = {f"./feeds/{feed}.json" for feed in FEEDS}
     files |= {f"./messages/{name}.json" for name in MESSAGES}
-    files |= {"./sealed/msa-s52.json"}
+    files |= {f"./sealed/{name}.json" for name in ("advocate", "msa-s52")}
     files |= {f"./partners/{view}/{feed}.json" for view, feed in VIEWS}
     assert {reference for reference in references(DOCUMENT) if reference.startswith("./")} == files
 

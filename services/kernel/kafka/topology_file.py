@@ -96,6 +96,7 @@ class Topology(_Strict, frozen=True):
     sizes: Sizes
     agencies: dict[str, tuple[str, ...]]
     partners: tuple[str, ...]
+    cases: tuple[str, ...]
     topics: tuple[Topic, ...]
     groups: dict[str, tuple[str, ...]]
     principals: dict[str, Grants]
@@ -166,8 +167,8 @@ class _Reader:
     """Reads section by section, so that one fault does not hide the next."""
 
     SECTIONS = frozenset(
-        {"version", "profiles", "partitions", "sizes", "settings", "agencies", "partners", "topics", "groups"}
-        | {"principals"}
+        {"version", "profiles", "partitions", "sizes", "settings", "agencies", "partners", "cases", "topics"}
+        | {"groups", "principals"}
     )
 
     def __init__(self, content: object) -> None:
@@ -186,26 +187,28 @@ class _Reader:
         settings = self._read("settings", dict[str, str], self._content.get("settings"))
         agencies = self._entries("agencies", tuple[str, ...])
         partners = self._read("partners", tuple[str, ...], self._content.get("partners"))
+        cases = self._read("cases", tuple[str, ...], self._content.get("cases"))
         entries = self._entries("topics", TopicEntry)
         groups = self._entries("groups", tuple[str, ...])
         principals = self._entries("principals", Grants)
-        if self.faults or partitions is None or sizes is None or settings is None or partners is None:
+        if self.faults or partitions is None or sizes is None or settings is None or partners is None or cases is None:
             return None
         topology = Topology(
             profiles=profiles,
             sizes=sizes,
             agencies=agencies,
             partners=partners,
+            cases=cases,
             topics=tuple(
                 _topic(name, entry, sizes, settings, partitions)
                 for pattern, entry in entries.items()
-                for name, _ in _fill(pattern, agencies, partners)
+                for name, _ in _fill(pattern, agencies, partners, cases)
             ),
             groups=groups,
             principals={
                 name: _fill_grants(grants, values)
                 for pattern, grants in principals.items()
-                for name, values in _fill(pattern, agencies, partners)
+                for name, values in _fill(pattern, agencies, partners, cases)
             },
         )
         self.faults += _faults(topology)
@@ -230,15 +233,17 @@ class _Reader:
 
 
 def _fill(
-    pattern: str, agencies: Mapping[str, tuple[str, ...]], partners: tuple[str, ...]
+    pattern: str, agencies: Mapping[str, tuple[str, ...]], partners: tuple[str, ...], cases: tuple[str, ...]
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """A name for each agency, feed or partner that the pattern asks for, with the values filled in."""
+    """A name for each agency, feed, partner or case that the pattern asks for, with the values filled in."""
     if "{feed}" in pattern:
         values = [{"agency": agency, "feed": feed} for agency, feeds in agencies.items() for feed in feeds]
     elif "{agency}" in pattern:
         values = [{"agency": agency} for agency in agencies]
     elif "{partner}" in pattern:
         values = [{"partner": partner} for partner in partners]
+    elif "{case}" in pattern:
+        values = [{"case": case} for case in cases]
     else:
         values = [{}]
     for value in values:
@@ -294,15 +299,20 @@ def _acls(principal: str, grants: Grants) -> Iterator[Acl]:
 def _faults(topology: Topology) -> Iterator[str]:
     """What the types cannot say: names, references, and prefixes that would let one account into another's."""
     names = [topic.name for topic in topology.topics]
-    parts = [*topology.agencies, *topology.partners, *(f for fs in topology.agencies.values() for f in fs)]
+    parts = [
+        *topology.agencies,
+        *topology.partners,
+        *topology.cases,
+        *(f for fs in topology.agencies.values() for f in fs),
+    ]
     for name in [*names, *parts, *topology.groups, *topology.principals]:
         if not _NAME.fullmatch(name):
             yield f"`{name}` is not a name of lower-case words with `.` or `-` between"
     for name in {name for name in names if names.count(name) > 1}:
         yield f"topic `{name}` twice"
     if "." in "".join(parts):
-        yield "agencies, feeds and partners must not hold a `.`"
-    for kind, people in (("agency", topology.agencies), ("partner", topology.partners)):
+        yield "agencies, feeds, partners and cases must not hold a `.`"
+    for kind, people in (("agency", topology.agencies), ("partner", topology.partners), ("case", topology.cases)):
         for first, second in pairwise(sorted(people)):
             if second == first or second.startswith(f"{first}-"):
                 yield f"{kind} `{second}` begins with the other {kind} `{first}-`: prefixes would overlap"

@@ -6,7 +6,8 @@ same time. A grant counts only if it was taken as it must be; any doubt makes it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,13 +16,25 @@ import msgspec
 from msgspec import Meta
 
 from services.kernel.approval import milliseconds
+from services.kernel.vocabulary import Tag
 
+TOPIC = "consent"
 #: What the ordinary partner topics need: that the redacted record of this person goes to this recipient.
 RECORD_SCOPE = "record"
+#: What an advocate needs for the person's own applications, as opaque codes: coded fields with one of these tags.
+FIELD_SCOPES: Mapping[str, frozenset[Tag]] = {
+    "f1": frozenset({Tag.NATIONALITY, Tag.COUNTRY_OF_ORIGIN}),
+    "f2": frozenset({Tag.IMMIGRATION_STATUS}),
+    "f3": frozenset({Tag.IMMIGRATION_DOCUMENT}),
+    "f4": frozenset({Tag.ENTRY_ROUTE}),
+}
+#: The one purpose for which coded fields may be asked.
+FIELD_PURPOSE = "independent_advocacy"
 LONGEST = timedelta(days=90)
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Subject = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Case = Annotated[str, Meta(pattern=r"^[a-z0-9]{4,16}$")]
 Key = tuple[str, str, str, str]
 
 
@@ -39,7 +52,10 @@ class Taken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One message of the `consent` topic. Times are RFC 3339 UTC; `taken` and `expires` stand in a grant alone."""
+    """One message of the `consent` topic. Times are RFC 3339 UTC; `taken` and `expires` stand in a grant alone.
+
+    `case` is the recipient's own code for this person's case; a grant of fields names it.
+    """
 
     v: Literal[1]
     subject: Subject
@@ -52,6 +68,7 @@ class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference: str | None = None
     expires: str | None = None
     taken: Taken | None = None
+    case: Case | None = None
 
     @property
     def about(self) -> Key:
@@ -86,6 +103,19 @@ def faults(consent: Consent) -> list[str]:
         found.append("was not given by the person")
     if taken.under_18 and not (taken.advocate_present and taken.safeguarding_lead):
         found.append("is by a person under 18 without advocate and safeguarding lead")
+    return found + _of_scope(consent)
+
+
+def _of_scope(consent: Consent) -> list[str]:
+    if consent.scope == RECORD_SCOPE:
+        return []
+    found = []
+    if consent.scope not in FIELD_SCOPES:
+        found.append(f"has none of the scopes {RECORD_SCOPE}, {', '.join(FIELD_SCOPES)}")
+    if consent.purpose != FIELD_PURPOSE:
+        found.append(f"gives fields for another purpose than {FIELD_PURPOSE}")
+    if consent.case is None:
+        found.append("gives fields without the code of a case")
     return found
 
 
@@ -98,6 +128,7 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
     scope: str
     begins: int
     ends: int
+    case: str | None = None
 
 
 class Register:
@@ -131,15 +162,19 @@ class Register:
             begins, ends = milliseconds(consent.at), milliseconds(consent.expires or "")
             if begins is None or ends is None or faults(consent) or begins <= self._withdrawn.get(about, -1):
                 continue
-            found.append(Grant(*about, begins, ends))
+            found.append(Grant(*about, begins, ends, consent.case))
         return found
 
 
 class Book:
-    """The grants that hold, asked by the router's step."""
+    """The grants that hold, asked by a step."""
 
-    def __init__(self, grants: Iterable[Grant] = ()) -> None:
+    def __init__(self, grants: Sequence[Grant] = ()) -> None:
         self._held = {(g.subject, g.recipient, g.purpose, g.scope): (g.begins, g.ends) for g in grants}
+        self._fields: dict[str, list[Grant]] = {}
+        for grant in grants:
+            if grant.scope in FIELD_SCOPES:
+                self._fields.setdefault(grant.subject, []).append(grant)
 
     @classmethod
     def read(cls, path: Path) -> Book:
@@ -154,3 +189,37 @@ class Book:
     def _holds(self, subject: str, recipient: str, purpose: str, now: int) -> bool:
         begins, ends = self._held.get((subject, recipient, purpose, RECORD_SCOPE), (1, 0))
         return begins <= now < ends
+
+    @property
+    def asks_for_fields(self) -> bool:
+        """Whether anybody allowed coded fields to anybody."""
+        return bool(self._fields)
+
+    def fields(self, subject: str, *, now: int) -> list[Grant]:
+        """The grants of coded fields that this person gave and that hold now."""
+        return [grant for grant in self._fields.get(subject, ()) if grant.begins <= now < grant.ends]
+
+
+class BookFile:
+    """The book as a file, where the step process finds it; written anew when a consent was heard.
+
+    Args:
+        folder: its own, which it keeps tidy: one version stands there at a time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._name = folder / f"consents-{os.getpid()}"
+        self._written: int | None = None
+
+    def write(self, register: Register) -> str:
+        """Path of the file that holds what `register` knows."""
+        fresh = self._version(register.offset)
+        if self._written != register.offset:
+            fresh.write_bytes(msgspec.msgpack.encode(register.grants()))
+            if self._written is not None:
+                self._version(self._written).unlink(missing_ok=True)
+            self._written = register.offset
+        return str(fresh)
+
+    def _version(self, offset: int) -> Path:
+        return self._name.with_name(f"{self._name.name}-{offset}")

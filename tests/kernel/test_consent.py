@@ -10,10 +10,10 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from services.kernel.consent import RECORD_SCOPE, Book, Consent, Register, Taken, faults
 from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch
-from services.router.consent import RECORD_SCOPE, Book, Consent, Register, Taken, faults
 from services.router.partners import ConsentRule, Registry
 from services.router.step import Rules
 from tests.router.helpers import NOW, PERSON, claims_for, inbound, make_step, police_crime, rules
@@ -167,3 +167,33 @@ def test_the_router_sends_where_the_book_holds_a_grant_and_stops_with_the_next_b
     assert topic not in reached(step, facts(1, GIVEN), subjects=("ee" * 16,))
     assert topic not in reached(step, facts(1, GIVEN), subjects=(PERSON, ""))
     assert topic not in reached(step, facts(2, GIVEN, withdrawn(NOW - 1)))
+
+
+FIELDS = changed(scope="f2", purpose="independent_advocacy", recipient="idva-service", case="k7f3a91c")
+
+
+@pytest.mark.parametrize(
+    ("consent", "says"),
+    [
+        (changed(FIELDS, scope="f9"), "has none of the scopes"),
+        (changed(FIELDS, purpose="housing"), "gives fields for another purpose"),
+        (changed(FIELDS, case=None), "without the code of a case"),
+        (changed(FIELDS, taken=msgspec.structs.replace(TAKEN, by_role="victim_support")), "neither advocate"),
+    ],
+)
+def test_a_grant_of_fields_that_does_not_count(consent: Consent, says: str) -> None:
+    assert says in "; ".join(faults(consent))
+    assert book(consent).fields(PERSON, now=NOW) == []
+
+
+def test_a_grant_of_fields_holds_for_its_person_and_time_and_opens_no_record() -> None:
+    held = book(FIELDS)
+    assert [(grant.scope, grant.case) for grant in held.fields(PERSON, now=NOW)] == [("f2", "k7f3a91c")]
+    assert held.fields("ee" * 16, now=NOW) == []
+    assert held.fields(PERSON, now=NOW + DAY) == []
+    assert not held.given([PERSON], "idva-service", "independent_advocacy", now=NOW)
+    assert not book(GIVEN).asks_for_fields
+
+
+def test_a_withdrawal_takes_the_fields_back() -> None:
+    assert not book(FIELDS, changed(FIELDS, state="withdrawn", at=rfc3339(NOW), taken=None)).asks_for_fields

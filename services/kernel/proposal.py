@@ -1,0 +1,67 @@
+"""A sealed proposal: what may leave once two persons release it, and until then is of no use to anybody."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import msgspec
+
+from services.kernel import disclosure, notification
+from services.kernel.disclosure import Disclosure
+from services.kernel.jsonio import canonical
+from services.kernel.ledger import rfc3339
+from services.kernel.notification import Notification
+from services.kernel.record import Message
+from services.kernel.sealing import Sealer
+
+TOPIC = "duty.proposal"
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """What is sealed: the content, and a salt so that its hash tells nothing."""
+
+    kind: str
+    id: str
+    salt: str
+    content: bytes
+
+    @classmethod
+    def of(cls, content: Notification | Disclosure, *, id_: str) -> Proposal:
+        """A proposal with a salt of its own."""
+        kind = notification.DUTY if isinstance(content, Notification) else disclosure.KIND
+        return cls(kind, id_, secrets.token_hex(16), canonical(msgspec.to_builtins(content)))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all of it: what two persons approve."""
+        return hashlib.sha256(msgspec.msgpack.encode(self)).hexdigest()
+
+    def notification(self) -> Notification:
+        """What a duty demands.
+
+        Raises:
+            msgspec.DecodeError: the content is no notification.
+        """
+        return msgspec.json.decode(self.content, type=Notification)
+
+    def disclosure(self) -> Disclosure:
+        """What a person allowed.
+
+        Raises:
+            msgspec.DecodeError: the content is no disclosure.
+        """
+        return msgspec.json.decode(self.content, type=Disclosure)
+
+
+def propose(content: Notification | Disclosure, *, id_: str, now: int, sealer: Sealer) -> Message:
+    """The sealed proposal as a message; its headers say of which kind, which, since when, and the salted hash."""
+    made = Proposal.of(content, id_=id_)
+    headers = (
+        ("sr-duty", made.kind.encode()),
+        ("sr-proposal", id_.encode()),
+        ("sr-time", rfc3339(now).encode()),
+        ("sr-sha256", made.sha256.encode()),
+        ("sr-recipient", sealer.key_id.encode()),
+    )
+    return Message(TOPIC, id_.encode(), sealer.seal(msgspec.msgpack.encode(made)), headers)
