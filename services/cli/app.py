@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from services.cli import bench, consent, demo, duty, evaluate, keys, policy, quarantine, records, schema, topology
+from services.cli import (
+    audit,
+    bench,
+    consent,
+    demo,
+    duty,
+    evaluate,
+    keys,
+    policy,
+    quarantine,
+    records,
+    schema,
+    topology,
+)
 from services.kernel.errors import SafeReportingError
 from services.kernel.kafka import service
 from services.kernel.settings import load_settings
@@ -30,6 +43,7 @@ app.add_typer(policy.app, name="policy", help="What may leave: check, test, expl
 app.add_typer(consent.app, name="consent", help="What a person allowed: record it, withdraw it.")
 app.add_typer(duty.app, name="duty", help="What a statutory duty demands: list it, release it as two persons.")
 app.add_typer(quarantine.app, name="quarantine", help="What failed closed: list it, open one with its key.")
+app.add_typer(audit.app, name="audit", help="The ledger: search, prove, export, reconcile with the topics.")
 app.add_typer(keys.app, name="keys", help="Keys of a deployment.")
 app.add_typer(bench.app, name="bench", help="Measure throughput and latency.")
 
@@ -46,6 +60,12 @@ def redactor(workers: Workers = 1) -> None:
 def router(workers: Workers = 1) -> None:
     """Run the router: redacted records in, partner topics out. Settings are SR_* variables."""
     _run("router", workers)
+
+
+@app.command()
+def ledger() -> None:
+    """Run the ledger service: entries of the topic into the signed log. `SR_LEDGER_DATABASE` names the database."""
+    _run("ledger", 1)
 
 
 def _run(name: str, workers: int) -> None:

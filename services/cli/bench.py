@@ -122,7 +122,7 @@ def _percentiles(pipeline: Pipeline, arrived: dict[tuple[str, bytes], float]) ->
         if entry["service"] == "redactor" and entry["record"]:
             origin[entry["record"]] = stamps[source["topic"], source["partition"], source["offset"]]
     delays = []
-    for topic, key, entry in let_out(pipeline.keys_dir, entries):
+    for topic, key, entry in let_out(entries):
         at = arrived.get((topic, key))
         if at is not None and entry["record"] in origin:
             delays.append(at - origin[entry["record"]])

@@ -32,9 +32,7 @@ from services.kernel.record import Inbound, Message
 from services.kernel.schema import load_feeds
 from services.kernel.schema.words import RecordMark
 from services.kernel.vocabulary import OutcomeKind
-from services.router.headers import PartnerKeys
 from services.router.manifest import Manifest, load_approvers
-from services.router.partners import load_partners
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,19 +90,12 @@ def load_samples(folder: Path) -> list[Sample]:
     return samples
 
 
-def let_out(keys_dir: Path, entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+def let_out(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     """(topic, message key, router's entry) of every partner message that the ledger says was let out."""
-    partners = load_partners(ROOT / "policies" / "partners.yaml").partners
-    found = keys.load(keys_dir, [f"partner-{partner.id}" for partner in partners])
-    made = {
-        partner.id: PartnerKeys.of(keys.secret(found[f"partner-{partner.id}"]), partner.id, partner.purposes[0])
-        for partner in partners
-    }
     for entry in entries:
         for decision in entry["decisions"]:
-            if decision["effect"] == "allow":
-                key = made[decision["partner"]].message_key(entry["record"])
-                yield f"partner.{decision['partner']}", key, entry
+            if decision["effect"] == "allow" and "key" in decision:
+                yield f"partner.{decision['partner']}", decision["key"].encode(), entry
 
 
 @dataclass
@@ -124,6 +115,7 @@ class Pipeline:
         module: how to start a service; tests replace it.
         keys_dir: keys of another pipeline on the same broker; by default a new set.
         policies: the policy set that is put in force at the start.
+        ledgers: 1 to keep the log as well; it reads the topic from its beginning.
         restart: start a worker anew when it ends unasked, as a supervisor in production does.
     """
 
@@ -133,6 +125,7 @@ class Pipeline:
         *,
         redactors: int = 1,
         routers: int = 1,
+        ledgers: int = 0,
         restart: bool = False,
         module: str = "services.{service}.main",
         settings: dict[str, str] | None = None,
@@ -143,7 +136,7 @@ class Pipeline:
         self._folder = tempfile.TemporaryDirectory(prefix="safe-reporting-")
         self.folder = Path(self._folder.name)
         self.keys_dir = keys_dir or self.folder / "keys"
-        self._counts = {"redactor": redactors, "router": routers}
+        self._counts = {"redactor": redactors, "router": routers, "ledger": ledgers}
         self._restart = restart
         self._module = module
         self._settings = settings or {}
@@ -193,6 +186,11 @@ class Pipeline:
             manifest = policy_sign.add(manifest, policies, key, by=person, reason="development", reference="DEV-1")
         policy_sign.publish(self.broker.client_config("admin"), manifest, approvers)
         return manifest
+
+    @property
+    def ledger_database(self) -> str:
+        """URL of the database that the ledger service writes."""
+        return f"sqlite:///{self.folder / 'ledger.db'}"
 
     @property
     def logs(self) -> Path:
@@ -253,6 +251,8 @@ class Pipeline:
         environment |= self.broker.environment(service)
         environment |= {"SR_SLOT": str(number), "SR_KEYS_DIR": str(self.keys_dir)}
         environment |= {"SR_APPROVERS_FILE": str(self.keys_dir / "approvers.yaml")} | self._settings
+        if service == "ledger":
+            environment["SR_LEDGER_DATABASE"] = self.ledger_database
         with (self.folder / f"{service}-{number}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", self._module.format(service=service)],

@@ -32,6 +32,9 @@ class Why(StrEnum):
     SAFETY = "safety"
     SUBJECT_REQUEST = "subject_request"
     AUDIT = "audit"
+    DIP_SAMPLE = "dip_sample"
+    COMPLAINT = "complaint"
+    BREACH = "breach"
 
 
 def _metadata(record: Inbound) -> dict[str, str]:

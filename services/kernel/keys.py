@@ -119,22 +119,25 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     write(directory / f"pseudonym.{_DEV_KEY_ID}", secrets.token_hex(32))
     for partner in partners:
         write(directory / f"partner-{partner}.{_DEV_KEY_ID}", secrets.token_hex(32))
-    attest = directory / f"attest.{_DEV_KEY_ID}"
-    write(attest, secrets.token_hex(32))
-    signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(attest.read_text().strip()))
-    raw = signer.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    write(directory / f"attest-pub.{_DEV_KEY_ID}", raw.hex())
+    for name in ("attest", "ledger"):
+        private = directory / f"{name}.{_DEV_KEY_ID}"
+        write(private, secrets.token_hex(32))
+        write(directory / f"{name}-pub.{_DEV_KEY_ID}", _public_hex(private))
     persons = []
     for person in _DEV_APPROVERS:
         write(directory / "approvers" / f"{person}.{_DEV_KEY_ID}", secrets.token_hex(32))
-        material = (directory / "approvers" / f"{person}.{_DEV_KEY_ID}").read_text().strip()
-        public = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(material)).public_key()
-        raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        public = _public_hex(directory / "approvers" / f"{person}.{_DEV_KEY_ID}")
         terms = 'actions: [policy, duty], from: "2026-01-01", until: "2099-12-31"'
-        persons.append(f"  - {{id: {person}, key: {raw.hex()}, {terms}}}")
+        persons.append(f"  - {{id: {person}, key: {public}, {terms}}}")
     write(directory / "approvers.yaml", "\n".join(["version: 1", "approvers:", *persons]))
     identity_file = vault / f"seal-identity.{_DEV_KEY_ID}"
     write(identity_file, str(pyrage.x25519.Identity.generate()))
     identity = pyrage.x25519.Identity.from_str(identity_file.read_text().strip())
     write(directory / f"seal-pub.{_DEV_KEY_ID}", str(identity.to_public()))
     return made
+
+
+def _public_hex(private: Path) -> str:
+    """The public half of a private key file, as hex."""
+    signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(private.read_text().strip()))
+    return signer.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw).hex()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -48,6 +49,7 @@ def entry(record: Inbound, outcome: Outcome, *, service: str, slot: int, previou
     body = {
         "v": 1,
         "id": entry_id(service, record.topic, record.partition, record.offset),
+        "salt": secrets.token_hex(16),
         "operation": _OPERATION[outcome.kind],
         "time": rfc3339(now),
         "service": service,
@@ -73,6 +75,7 @@ def entry(record: Inbound, outcome: Outcome, *, service: str, slot: int, previou
                 "effect": decision.effect,
                 "policies": decision.policies,
                 "basis": decision.basis,
+                **({"key": decision.key} if decision.key else {}),
             }
             for decision in outcome.decisions
         ],
@@ -90,9 +93,18 @@ def consultation(record: Inbound, *, by: str, why: str, now: int) -> Message:
         by: the person's own identifier at their agency.
         why: a word of the closed list of grounds.
     """
+    return opened((record.topic, record.partition, record.offset), by=by, why=why, now=now)
+
+
+def opened(source: tuple[str, int, int], *, by: str, why: str, now: int) -> Message:
+    """The entry of a person who opens the sealed detail of one entry; committed before it is opened.
+
+    Args:
+        source: topic, partition and offset of the record that the entry is about.
+    """
     return _by_hand(
-        "compliance", Operation.CONSULTATION, f"{by}/{why}/{record.partition}/{record.offset}", now,
-        source={"topic": record.topic, "partition": record.partition, "offset": record.offset, "previous": -1},
+        "compliance", Operation.CONSULTATION, f"{by}/{why}/{source}", now,
+        source={"topic": source[0], "partition": source[1], "offset": source[2], "previous": -1},
         outcome="consulted", by=by, why=why,
     )  # fmt: skip
 
@@ -147,6 +159,7 @@ def _by_hand(service: str, operation: Operation, seed: str, now: int, **fields: 
     body = {
         "v": 1,
         "id": hashlib.sha256(f"{seed}/{now}".encode()).hexdigest()[:32],
+        "salt": secrets.token_hex(16),
         "operation": operation,
         "time": stamp,
         "service": service,

@@ -42,13 +42,14 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What the router decided for one partner."""
+    """What the router decided for one partner. `key` is that of the message that was let out."""
 
     partner: str
     view: str
     effect: str  # "allow" or "deny"
     policies: tuple[str, ...]
     basis: str
+    key: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):

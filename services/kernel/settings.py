@@ -31,6 +31,11 @@ class Settings(BaseSettings):
     batch_deadline_s: float = Field(default=20.0, gt=0, le=120)
     child_memory_mib: int = Field(default=2048, ge=512, description="data limit of the child process")
     flood_limit: int = Field(default=1000, ge=1, description="consecutive quarantines that stop the service")
+    ledger_database: str = Field(default="", repr=False, description="SQLAlchemy URL of the ledger's database")
+    ledger_origin: str = Field(
+        default="safe-reporting/ledger", pattern=r"^[!-~]{1,100}$", description="name of the log"
+    )
+    ledger_checkpoint_file: Path | None = Field(default=None, description="where a witness reads the newest checkpoint")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="0: no metrics server")
     kafka_bootstrap: str = ""
     kafka_security_protocol: str = "SASL_SSL"

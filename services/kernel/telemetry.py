@@ -30,6 +30,10 @@ ABORTS = Counter("safe_reporting_transaction_aborts", "Transactions aborted and 
 CHILD_RESTARTS = Counter("safe_reporting_child_restarts", "Step processes started anew.", ["service", "reason"])
 POLICY_FAULTS = Counter("safe_reporting_policy_faults", "Manifests refused and policy sets that do not load.")
 POLICY_SEQUENCE = Gauge("safe_reporting_policy_sequence", "Number of the policy manifest that this router decides by.")
+LEDGER_ENTRIES = Counter("safe_reporting_ledger_entries", "Entries appended to the log.")
+LEDGER_FAULTS = Counter(
+    "safe_reporting_ledger_faults", "Entries that are none, and links of the chain that are broken.", ["kind"]
+)
 ASSIGNED = Gauge("safe_reporting_assigned_partitions", "Partitions this worker holds.", ["service"])
 
 

@@ -253,9 +253,14 @@ class RouterStep:
         reason: Reason | None = None,
         detail: bytes = b"",
     ) -> Outcome:
+        keys = {message.topic: message.key.decode() for message in messages if message.key is not None}
         decisions = tuple(
-            Decision(a.partner.id, a.partner.view, a.ruling.effect, a.ruling.policies, a.ruling.basis) for a in answers
-        )
+            Decision(
+                a.partner.id, a.partner.view, a.ruling.effect, a.ruling.policies, a.ruling.basis,
+                keys.get(a.partner.topic) if a.ruling.allowed else None,
+            )
+            for a in answers
+        )  # fmt: skip
         made = (("detector", claims.detector), ("schema", claims.schema)) if claims else ()
         return Outcome(
             kind,

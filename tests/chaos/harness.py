@@ -174,7 +174,7 @@ class KillRun:
         report = self.report
         entries = pipeline.entries()
         self._chain(pipeline, entries)
-        allowed = {(topic, key) for topic, key, _ in let_out(pipeline.keys_dir, entries)}
+        allowed = {(topic, key) for topic, key, _ in let_out(entries)}
         seen = Counter(committed.records)
         report.partner_records = sum(seen.values())
         report.doubled += sum(count - 1 for count in seen.values())

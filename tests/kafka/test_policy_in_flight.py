@@ -159,7 +159,7 @@ def assert_closed_from(flight: Flight, effect: int, policy: str, *, before: int 
     assert len(refused) > 10
     assert max(permitted) <= effect
     assert all(policy in policies for _, policies in refused)
-    let = {key for topic, key, _ in let_out(flight.pipeline.keys_dir, flight.entries()) if topic == TOPIC}
+    let = {key for topic, key, _ in let_out(flight.entries()) if topic == TOPIC}
     appended = {record.key.reveal(): record.timestamp for record in flight.pipeline.read(TOPIC) if record.key}
     assert len(let) == len(permitted)
     assert let <= set(appended)

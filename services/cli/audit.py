@@ -1,0 +1,374 @@
+"""`safe-reporting audit`: what happened to which record, and the proof that the ledger says all of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from services.cli.policy_sign import private_key
+from services.cli.quarantine import Why
+from services.kernel import keys, ledger
+from services.kernel.approval import milliseconds
+from services.kernel.detail import read_detail
+from services.kernel.errors import ConfigError, Exit, RefusedError
+from services.kernel.kafka.reader import read_all, send
+from services.kernel.kafka.topology import load_topology
+from services.kernel.ledger import rfc3339
+from services.kernel.sealing import open_sealed
+from services.kernel.settings import Settings, load_settings
+from services.ledger import export as exports
+from services.ledger import note, tree
+from services.ledger import reconcile as reconciling
+from services.ledger.entries import Reader
+from services.ledger.note import Signed
+from services.ledger.search import Found, Query, leaf, search
+from services.ledger.store import Hashes, Store
+from services.ledger.verify import Report
+from services.ledger.verify import verify as verify_store
+from services.ledger.witness import Witness
+
+app = typer.Typer(no_args_is_help=True)
+
+NAME = "cli-auditor"
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+Since = Annotated[str | None, typer.Option("--since", help="From this time on: 2026-11-25, 2026-11-25T08:00Z.")]
+Until = Annotated[str | None, typer.Option("--until", help="Before this time.")]
+Agency = Annotated[str | None, typer.Option("--agency", help="Agency that sent the record.")]
+Feed = Annotated[str | None, typer.Option("--feed", help="Feed of the record.")]
+Partner = Annotated[str | None, typer.Option("--partner", help="Partner that got something out of it.")]
+Service = Annotated[str | None, typer.Option("--service", help="Who wrote the entry: redactor, router, compliance …")]
+Outcome = Annotated[str | None, typer.Option("--outcome", help="redacted, forwarded, withheld, quarantined …")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Coarse reason: format, content, policy, system.")]
+Policy = Annotated[str | None, typer.Option("--policy", help="Id of a policy that decided.")]
+Version = Annotated[str | None, typer.Option("--version", help="Version of detector, schema or policy set.")]
+Record = Annotated[str | None, typer.Option("--record", help="Pseudonym of the record: hex digits.")]
+LogKey = Annotated[
+    Path | None,
+    typer.Option("--log-key", help="The log's public key, 64 hex digits; else the keys folder's."),
+]
+
+
+@app.command("search")
+def search_(
+    since: Since = None,
+    until: Until = None,
+    agency: Agency = None,
+    feed: Feed = None,
+    partner: Partner = None,
+    service: Service = None,
+    outcome: Outcome = None,
+    reason: Reason = None,
+    policy: Policy = None,
+    version: Version = None,
+    record: Record = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Show no more than these.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Find entries of the ledger, without a key: time, who, whose, what became of it. No content, no exact reason."""
+    query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
+    shown: list[Found] = []
+    more = False
+    with _store() as store, store.connection() as connection:
+        for found in search(connection, query):
+            more = len(shown) == limit
+            if more:
+                break
+            shown.append(found)
+    if as_json:
+        for found in shown:
+            print(json.dumps({"leaf": found.leaf, "fault": found.fault, "entry": found.entry}))
+        return
+    table = Table("leaf", "time", "service", "agency", "feed", "outcome", "reason", "record", "let out to")
+    for found in shown:
+        table.add_row(str(found.leaf), *_cells(found))
+    Console().print(table)
+    print(f"{len(shown)} entries" + (f"; there are more: `--limit` above {limit}" if more else ""))
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path | None, typer.Argument(help="An export; without it the whole log in the database.")] = None,
+    log_key: LogKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that the log, or an export, is what was signed. Exit 1 names the first difference and what explains it."""
+    settings = load_settings()
+    key = _log_key(settings, log_key)
+    reader = Reader(settings.schemas_dir)
+    if folder is not None:
+        report = exports.verify(folder, key, reader)
+    else:
+        with _store(settings) as store:
+            size = store.state().size
+            with Progress(console=Console(stderr=True), transient=True) as progress:
+                task = progress.add_task("leaves", total=size)
+                report = verify_store(store, key, reader, progress=lambda done: progress.update(task, completed=done))
+    _tell(report, as_json)
+    if report.findings:
+        raise typer.Exit(Exit.FOUND)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; must be empty or not there.")],
+    since: Since = None,
+    until: Until = None,
+    agency: Agency = None,
+    feed: Feed = None,
+    partner: Partner = None,
+    service: Service = None,
+    outcome: Outcome = None,
+    reason: Reason = None,
+    policy: Policy = None,
+    version: Version = None,
+    record: Record = None,
+    log_key: LogKey = None,
+) -> None:
+    """Write entries with proofs, checkpoint and key, so that a third party can verify them without this software."""
+    settings = load_settings()
+    query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
+    with _store(settings) as store, store.connection() as connection:
+        signed = _last(store)
+        found = search(connection, query)
+        done = exports.write(folder, found, hashes=Hashes(connection), signed=signed, key=_log_key(settings, log_key))
+    print(f"{done.entries} entries of a log of {done.size} in `{folder}`; its README.txt says how to verify them")
+
+
+@app.command()
+def statement(
+    record: Annotated[str, typer.Argument(help="Pseudonym of the record: hex digits.")],
+    as_json: AsJson = False,
+) -> None:
+    """What was done with a record, in the words of DPA 2018 s.62: operation, when, by whom, to whom, on what basis."""
+    with _store() as store, store.connection() as connection:
+        rows = [row for found in search(connection, _query(record=record)) for row in _said(found)]
+    if as_json:
+        for row in rows:
+            print(json.dumps(row))
+        return
+    table = Table("operation", "time", "by", "to", "basis", title=f"record {record}")
+    for row in rows:
+        table.add_row(row["operation"], row["time"], row["by"], row["to"], row["basis"])
+    Console().print(table)
+
+
+@app.command("open")
+def open_(
+    number: Annotated[int, typer.Argument(help="Number of the leaf, as `audit search` shows it.", min=0)],
+    identity: Annotated[Path, typer.Option("--identity", help="File with the age identity it was sealed to.")],
+    by: Annotated[str, typer.Option("--by", help="Who opens it: your staff id. It goes into the ledger.")],
+    why: Annotated[Why, typer.Option("--why", help="On what ground. It goes into the ledger.")],
+) -> None:
+    """Open the sealed detail of one entry: exact reason, classes, where masks stand. First who and why are an entry."""
+    settings = load_settings()
+    with _store(settings) as store, store.connection() as connection:
+        found = leaf(connection, number)
+    if found is None or found.entry is None or not found.entry["sealed"]:
+        raise ConfigError("audit open", [f"leaf {number} is not there, was erased, or has no sealed detail"])
+    source = found.entry["source"]
+    place = (source["topic"], source["partition"], source["offset"])
+    entry = ledger.opened(place, by=by, why=why.value, now=int(time.time() * 1000))
+    try:
+        send(settings.kafka_config(), [(entry, 0)])
+    except Exception as error:
+        raise RefusedError(f"not opened, because the ledger did not take the entry: {error}") from error
+    detail = read_detail(open_sealed(base64.b64decode(found.entry["sealed"]), identity.read_text().strip()))
+    print(json.dumps(msgspec.to_builtins(detail), indent=2))
+
+
+@app.command()
+def witness(
+    state: Annotated[Path, typer.Option("--state", help="What you cosigned last; keep it away from the log.")],
+    key: Annotated[Path, typer.Option("--key", help="File of the witness's private key: 64 hex digits.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the witness.")],
+    log_key: LogKey = None,
+) -> None:
+    """Look at the newest checkpoint and cosign it; refuse a log that forked or shrank. Prints the cosigned note."""
+    settings = load_settings()
+    watching = Witness(state, private_key(key), name=name, log_key=_log_key(settings, log_key))
+    with _store(settings) as store, store.connection() as connection:
+        signed, last = _last(store), watching.last
+        proof: list[bytes] = []
+        if last is not None and 0 < last.size < signed.checkpoint.size:
+            proof = tree.consistency(Hashes(connection), last.size, signed.checkpoint.size)
+    print(watching.look(signed, proof, seconds=int(time.time())).note, end="")
+
+
+@app.command()
+def reconcile(
+    sign_with: Annotated[
+        Path | None, typer.Option("--sign-with", help="Private key that signs how far each partition is reconciled.")
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Who reconciles, in the signed statement.")] = "auditor",
+    every: Annotated[int, typer.Option("--every", min=0, help="Do it again after these seconds; 0: once.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Read the topics themselves and show that every record has exactly one entry. Exit 1 where one has not."""
+    settings = load_settings()
+    while True:
+        with _store(settings) as store:
+            compared, partners = _compare(settings, store)
+        _tell_compared(compared, partners, as_json)
+        if sign_with is not None:
+            stamp = rfc3339(int(time.time() * 1000))
+            print(reconciling.statement(compared, name=name, stamp=stamp, key=private_key(sign_with)), end="")
+        if not (all(one.whole for one in compared) and all(not one.unknown for one in partners)):
+            raise typer.Exit(Exit.FOUND)
+        if not every:
+            return
+        time.sleep(every)
+
+
+def _compare(settings: Settings, store: Store) -> tuple[list[reconciling.Compared], list[reconciling.Delivered]]:
+    """Topics first, then the log: what was handled meanwhile is in the log, and what was not waits."""
+    topology, config = load_topology(settings.topology_file), settings.kafka_config()
+    inputs = {"redactor": [t.name for t in topology.topics_of("redactor")], "router": ["redacted"]}
+    there: dict[tuple[str, int], list[int]] = {}
+    for topic in {name for names in inputs.values() for name in names}:
+        for record in read_all(config, topic, name=NAME):
+            there.setdefault((topic, record.partition), []).append(record.offset)
+    sent = {partner: _keys(config, f"partner.{partner}") for partner in topology.partners}
+    with store.connection() as connection:
+        held = reconciling.said(connection)
+    count = max(topic.partitions for topic in topology.topics)
+    compared = []
+    for place in reconciling.places(held.offsets, inputs, count):
+        records = there.get(place[1:], [])
+        named: Sequence[int] = held.offsets.get(place, ())
+        oldest = min(records, default=max(named, default=-1) + 1)
+        compared.append(reconciling.compare(place, named, records, oldest=oldest))
+    partners = [reconciling.delivered(p, made, held.keys.get(p, set())) for p, made in sent.items() if made]
+    return compared, partners
+
+
+def _keys(config: Mapping[str, str], topic: str) -> list[bytes | None]:
+    """Keys of a topic's records and tombstones."""
+    return [record.key.reveal() if record.key is not None else None for record in read_all(config, topic, name=NAME)]
+
+
+def _tell_compared(compared: list[reconciling.Compared], partners: list[reconciling.Delivered], as_json: bool) -> None:
+    if as_json:
+        for line in (*map(asdict, compared), *map(asdict, partners)):
+            print(json.dumps(line))
+        return
+    table = Table("service", "topic", "partition", "to", "records", "missing", "extra", "doubled", "waiting", "expired")
+    for row in compared:
+        service, topic, partition = row.place
+        numbers = (len(row.missing), len(row.extra), len(row.doubled), row.waiting, row.expired)
+        if row.records or any(numbers):
+            table.add_row(service, topic, str(partition), str(row.upto), str(row.records), *map(str, numbers))
+    Console().print(table)
+    for row in compared:
+        for what, offsets in (("no entry", row.missing), ("no record", row.extra), ("two entries", row.doubled)):
+            if offsets:
+                first = ", ".join(map(str, offsets[:5]))
+                print(f"{row.place[1]}[{row.place[2]}]: {what} for offset {first}" + (" …" if offsets[5:] else ""))
+    for one in partners:
+        if one.unknown:
+            print(f"partner.{one.partner}: {one.unknown} of {one.keys} keys that no entry let out")
+    print(f"{sum(one.keys for one in partners)} keys in {len(partners)} partner topics")
+
+
+def _tell(report: Report, as_json: bool) -> None:
+    if as_json:
+        found = [{"leaf": f.leaf, "what": f.what.name.lower(), "detail": f.detail} for f in report.findings]
+        numbers = {name: getattr(report, name) for name in ("leaves", "checkpoints", "erased", "kept_aside")}
+        print(json.dumps({**numbers, "findings": found}))
+        return
+    for finding in report.findings:
+        where = "the log" if finding.leaf is None else f"leaf {finding.leaf}"
+        print(f"{where}: {finding.what}" + (f" ({finding.detail})" if finding.detail else ""))
+    if report.more:
+        print(f"and {report.more} more")
+    said = f"{report.leaves} leaves, {report.checkpoints} checkpoints, {report.erased} erased"
+    aside = f", {report.kept_aside} kept aside: no entries by the schema" if report.kept_aside else ""
+    print(f"{'NOT WHOLE' if report.findings else 'whole'}: {said}{aside}")
+
+
+@contextmanager
+def _store(settings: Settings | None = None) -> Iterator[Store]:
+    found = settings or load_settings()
+    if not found.ledger_database:
+        raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
+    with Store(found.ledger_database) as store:
+        yield store
+
+
+def _last(store: Store) -> Signed:
+    found = store.checkpoints()
+    if not found:
+        raise ConfigError("audit", ["the log has no checkpoint yet: is the ledger service running?"])
+    return note.read(found[-1])
+
+
+def _log_key(settings: Settings, path: Path | None) -> Ed25519PublicKey:
+    if path is None:
+        return keys.public_key(keys.load(settings.keys_dir, ["ledger-pub"])["ledger-pub"])
+    try:
+        return keys.public_key(keys.Key(path.stem, path.suffix[1:], path.read_bytes().strip()))
+    except OSError as error:
+        raise ConfigError("audit", [f"`{path}`: {error.strerror}"]) from error
+
+
+def _query(
+    since: str | None = None, until: str | None = None, agency: str | None = None, feed: str | None = None,
+    partner: str | None = None, service: str | None = None, outcome: str | None = None, reason: str | None = None,
+    policy: str | None = None, version: str | None = None, record: str | None = None,
+) -> Query:  # fmt: skip
+    if record is not None:
+        try:
+            bytes.fromhex(record)
+        except ValueError as error:
+            raise ConfigError("audit", [f"`{record}` is no pseudonym: hex digits"]) from error
+    return Query(
+        _moment(since), _moment(until), agency, feed, partner, service, outcome, reason, policy, version, record
+    )
+
+
+def _moment(text: str | None) -> int | None:
+    """Milliseconds of a time; a date is its first moment, and what names no zone is UTC."""
+    if text is None:
+        return None
+    full = text if "T" in text else f"{text}T00:00"
+    found = milliseconds(full) if milliseconds(full) is not None else milliseconds(f"{full}+00:00")
+    if found is None:
+        raise ConfigError("audit", [f"`{text}` is no time: 2026-11-25, or 2026-11-25T08:00Z"])
+    return found
+
+
+def _cells(found: Found) -> list[str]:
+    entry = found.entry
+    if entry is None:
+        return ["", "", "", "", "erased" if found.fault is None else f"no entry: {found.fault}", "", "", ""]
+    out = [d["partner"] for d in entry["decisions"] if d["effect"] == "allow"]
+    names = ("time", "service", "agency", "feed", "outcome", "reason", "record")
+    return [*(str(entry[name] or "") for name in names), ", ".join(out)]
+
+
+def _said(found: Found) -> Iterator[dict[str, Any]]:
+    """One line for each operation; a disclosure has one for each partner that got something."""
+    entry = found.entry
+    if entry is None:
+        yield {"operation": "erased", "time": "", "by": "", "to": "", "basis": ""}
+        return
+    by = entry.get("by") or ", ".join(entry.get("approved_by", ())) or entry["instance"]
+    line = {"operation": entry["operation"], "time": entry["time"], "by": by, "to": "", "basis": entry.get("why") or ""}
+    out = [decision for decision in entry["decisions"] if decision["effect"] == "allow"]
+    for decision in out:
+        yield {**line, "to": decision["partner"], "basis": decision["basis"]}
+    if not out:
+        yield line

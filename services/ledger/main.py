@@ -1,0 +1,43 @@
+"""Start of the ledger service: `python -m services.ledger.main`, or `safe-reporting ledger`."""
+
+from __future__ import annotations
+
+import sys
+
+from services.kernel import keys, telemetry
+from services.kernel.errors import ConfigError
+from services.kernel.kafka import service
+from services.kernel.kafka.reader import Sender
+from services.kernel.kafka.source import Source
+from services.kernel.ledger import TOPIC
+from services.kernel.settings import Settings, load_settings
+from services.ledger.entries import Reader
+from services.ledger.publish import Publisher
+from services.ledger.store import Store
+from services.ledger.writer import Limits, Writer
+
+__all__ = ["start"]
+
+
+def start(settings: Settings) -> None:
+    """Append the `ledger` topic to the log until told to stop; a second service on the same log is refused."""
+    if not settings.ledger_database:
+        raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
+    stop = service.Stop()
+    config = settings.kafka_config()
+    key = keys.private_key(keys.load(settings.keys_dir, ["ledger"])["ledger"])
+    with Store(settings.ledger_database) as store, Sender(config) as sender:
+        state = store.state()
+        source = Source(config, TOPIC, name="ledger", start=state.next_offset)
+        publisher = Publisher(store, sender, settings.ledger_checkpoint_file)
+        writer = Writer(
+            store, source, publisher, reader=Reader(settings.schemas_dir), key=key, origin=settings.ledger_origin,
+            state=state, limits=Limits(),
+        )  # fmt: skip
+        telemetry.serve_metrics(settings.metrics_port)
+        writer.run(stop)
+        source.close()
+
+
+if __name__ == "__main__":
+    sys.exit(service.main(start, settings=load_settings))

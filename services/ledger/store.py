@@ -1,0 +1,286 @@
+"""The log in a database: SQLite by default, PostgreSQL for high availability, the same statements for both.
+
+What is appended, the tree, and the position in the topic change in one transaction, by compare-and-set on the
+position: whatever dies in between, nothing is appended twice or left out, and a second writer stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from services.kernel.errors import ConfigError, RefusedError, UnreachableError
+from services.ledger import tables
+from services.ledger.entries import Leaf
+from services.ledger.note import Signed
+from services.ledger.tree import Frontier
+
+#: A `seen` row goes to the bucket of its leaf, so that new rows lie together.
+BUCKET_BITS = 20
+#: PostgreSQL's advisory lock of a migration: any number that nobody else uses.
+_LOCK = 0x5AFE
+#: Rows of one INSERT where the driver sends each statement on its own.
+_ROWS = 200
+
+
+@dataclass(slots=True)
+class State:
+    """Where the log stands.
+
+    `chain` holds the last offset by service, topic and partition, `signed` the size of the last checkpoint.
+    """
+
+    next_offset: int
+    frontier: Frontier
+    chain: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    signed: int = 0
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self.frontier.size
+
+
+class Store:
+    """One log. Use it as a context; opening it brings its tables up to date.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:///ledger.db` or `postgresql+pg8000://user@host/database`.
+
+    Raises:
+        ConfigError: the URL is none.
+        UnreachableError: the database does not answer, is locked or full.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.engine = sa.create_engine(url, hide_parameters=True)
+        except (SQLAlchemyError, ImportError) as error:
+            raise ConfigError("ledger", ["`SR_LEDGER_DATABASE` is no database URL that works here"]) from error
+        self._sqlite = self.engine.dialect.name == "sqlite"
+        if self._sqlite:
+            sa.event.listen(self.engine, "connect", _configure)
+            sa.event.listen(self.engine, "begin", _begin)
+        with self.connection(write=True) as connection:
+            if not self._sqlite:  # one service at a time brings the tables up to date
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            _migrate(connection)
+            if connection.execute(sa.select(tables.log.c.id)).first() is None:
+                connection.execute(sa.insert(tables.log).values(id=1, next_offset=0, size=0, frontier=b""))
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def connection(self, *, write: bool = False) -> Iterator[Connection]:
+        """A connection; with `write`, one transaction that commits at the end.
+
+        Raises:
+            UnreachableError: the database is locked, full or away; nothing was written.
+        """
+        try:
+            with self.engine.connect().execution_options(writes=write) as connection:
+                yield connection
+                if write:
+                    connection.commit()
+        except DBAPIError as error:
+            said = str(error.orig).splitlines()[0][:200] if error.orig else type(error).__name__
+            raise UnreachableError(f"the ledger's database: {said}") from error
+
+    def state(self) -> State:
+        """Where the log stands."""
+        with self.connection() as connection:
+            row = connection.execute(sa.select(tables.log)).mappings().one()
+            links = connection.execute(sa.select(tables.chain)).mappings().all()
+            signed = connection.execute(sa.select(sa.func.max(tables.checkpoint.c.size))).scalar() or 0
+        blob = row["frontier"]
+        hashes = [blob[at : at + 32] for at in range(0, len(blob), 32)]
+        chain = {(link["service"], link["topic"], link["partition"]): link["last"] for link in links}
+        return State(row["next_offset"], Frontier(row["size"], hashes), chain, signed)
+
+    def append(
+        self, before: State, after: State, leaves: Sequence[Leaf], kept: Sequence[tuple[int, int, bytes]],
+        *, signed: Signed | None, now: int,
+    ) -> None:  # fmt: skip
+        """Append leaves, all of them or none.
+
+        1. Move the position on, if it still is where `before` says: else another writer is at work.
+        2. Add the leaves, the subtrees that they completed, and what they are searched by.
+        3. Keep the checkpoint, if there is one; it is published afterwards.
+
+        Args:
+            kept: complete subtrees as (height, number, hash).
+
+        Raises:
+            RefusedError: another writer moved the log on.
+            UnreachableError: the database is locked, full or away; nothing was appended.
+        """
+        with self.connection(write=True) as connection:
+            held = tables.log
+            moved = connection.execute(  # 1
+                sa.update(held)
+                .where(held.c.next_offset == before.next_offset, held.c.size == before.size)
+                .values(next_offset=after.next_offset, size=after.size, frontier=b"".join(after.frontier.hashes))
+            )
+            if moved.rowcount != 1:
+                raise RefusedError("another ledger service writes to this log: stop one of them")
+            self._insert(connection, leaves, before.size)  # 2
+            self._many(connection, tables.subtree, kept)
+            _upsert(connection, tables.chain, _links(before.chain, after.chain))
+            if signed is not None:  # 3
+                row = {"size": after.size, "time": now, "note": signed.note, "published": False}
+                _upsert(connection, tables.checkpoint, [row])
+
+    def _insert(self, connection: Connection, leaves: Sequence[Leaf], first: int) -> None:
+        rows: list[tuple[Any, ...]] = []
+        seen, out = [], []
+        hours: dict[int, list[int]] = {}
+        for idx, leaf in enumerate(leaves, first):
+            rows.append(
+                (
+                    idx, leaf.position, leaf.hash, leaf.body, leaf.fault, leaf.time, leaf.service, leaf.agency,
+                    leaf.feed, leaf.outcome, leaf.reason,
+                )
+            )  # fmt: skip
+            if leaf.record is not None:
+                seen.append((idx >> BUCKET_BITS, leaf.record, idx))
+            out += [(partner, leaf.hour, idx) for partner in leaf.partners]
+            hours.setdefault(leaf.hour, []).append(idx)
+        self._many(connection, tables.leaf, rows)
+        self._many(connection, tables.seen, seen)
+        self._many(connection, tables.delivery, out)
+        for number, held in hours.items():
+            _widen_hour(connection, number, min(held), max(held))
+
+    def _many(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows, each in the order of the table's columns."""
+        names = [column.name for column in table.columns]
+        if self._sqlite and rows:  # past SQLAlchemy's handling of each row: half of the time of a batch
+            marks = ", ".join("?" * len(names))
+            connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({marks})", list(rows))  # noqa: S608 - own name
+            return
+        for at in range(0, len(rows), _ROWS):  # this driver sends one statement at a time
+            held = [dict(zip(names, row, strict=True)) for row in rows[at : at + _ROWS]]
+            connection.execute(sa.insert(table).values(held))
+
+    # reading
+
+    def read(self, height: int, start: int, count: int) -> Sequence[bytes]:
+        """Hashes of complete subtrees: see `tree.Hashes`."""
+        with self.connection() as connection:
+            return Hashes(connection).read(height, start, count)
+
+    def unpublished(self) -> list[str]:
+        """Checkpoints that were kept and perhaps not published, oldest first."""
+        held = tables.checkpoint
+        with self.connection() as connection:
+            found = connection.execute(sa.select(held.c.note).where(~held.c.published).order_by(held.c.size))
+            return [row.note for row in found]
+
+    def published(self, sizes: Sequence[int]) -> None:
+        """Mark checkpoints as published."""
+        held = tables.checkpoint
+        with self.connection(write=True) as connection:
+            connection.execute(sa.update(held).where(held.c.size.in_(sizes)).values(published=True))
+
+    def checkpoints(self) -> list[str]:
+        """Every checkpoint, oldest first."""
+        held = tables.checkpoint
+        with self.connection() as connection:
+            return list(connection.execute(sa.select(held.c.note).order_by(held.c.size)).scalars())
+
+
+class Hashes:
+    """The tree's hashes on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, height: int, start: int, count: int) -> Sequence[bytes]:
+        """See `tree.Hashes`."""
+        if height == 0:
+            held, number = tables.leaf, tables.leaf.c.idx
+            wanted = sa.select(held.c.hash).where(number >= start, number < start + count)
+        else:
+            held, number = tables.subtree, tables.subtree.c.number
+            wanted = sa.select(held.c.hash).where(held.c.height == height, number >= start, number < start + count)
+        return list(self._connection.execute(wanted.order_by(number)).scalars())
+
+
+def grow(state: State, leaves: Sequence[Leaf], next_offset: int) -> tuple[State, list[tuple[int, int, bytes]], int]:
+    """The state after `leaves`, the subtrees that they complete, and how many links of the chain are broken."""
+    frontier = Frontier(state.size, state.frontier.hashes)
+    chain, kept, broken = dict(state.chain), [], 0
+    for leaf in leaves:
+        kept += frontier.append(leaf.hash)
+        if (link := leaf.link) is not None:
+            place = link.service, link.topic, link.partition
+            before = chain.get(place)
+            known = before is not None and link.previous is not None
+            broken += known and (link.previous != before or link.offset <= (before or 0))
+            chain[place] = max(link.until, before if before is not None else -1)
+    return State(next_offset, frontier, chain, state.signed), kept, broken
+
+
+def _links(
+    before: Mapping[tuple[str, str, int], int], after: Mapping[tuple[str, str, int], int]
+) -> list[dict[str, Any]]:
+    return [
+        {"service": service, "topic": topic, "partition": partition, "last": last}
+        for (service, topic, partition), last in after.items()
+        if before.get((service, topic, partition)) != last
+    ]
+
+
+def _upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    keys = [column.name for column in table.primary_key]
+    for row in rows:
+        where = [table.c[key] == row[key] for key in keys]
+        if connection.execute(sa.update(table).where(*where).values(row)).rowcount == 0:
+            connection.execute(sa.insert(table).values(row))
+
+
+def _widen_hour(connection: Connection, number: int, first: int, last: int) -> None:
+    held = tables.hour
+    row = connection.execute(sa.select(held).where(held.c.hour == number)).mappings().first()
+    span = (
+        {"first": min(first, row["first"]), "last": max(last, row["last"])} if row else {"first": first, "last": last}
+    )
+    _upsert(connection, held, [{"hour": number, **span}])
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _begin(connection: Connection) -> None:
+    """A transaction that will write takes the lock first: it never finds out half-way that another has it."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+
+def _configure(connection: Any, _: object) -> None:
+    """Full synchronisation: a commit that was answered survives a loss of power. Transactions begin in `_begin`."""
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "busy_timeout=2000",
+        "cache_size=-65536",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")

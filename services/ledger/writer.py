@@ -1,0 +1,125 @@
+"""The ledger's loop: read the topic, append, sign, publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from services.kernel import telemetry
+from services.kernel.record import Inbound
+from services.ledger import note
+from services.ledger.entries import Leaf, Reader
+from services.ledger.note import Checkpoint, Signed
+from services.ledger.publish import Publisher
+from services.ledger.store import State, Store, grow
+
+log = structlog.get_logger()
+
+
+class Records(Protocol):
+    """Where entries come from."""
+
+    position: int
+
+    def read(self, most: int, seconds: float) -> list[Inbound]:
+        """Committed records in the order of the topic."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`batch` records or `wait` seconds make a transaction; `entries` or `seconds` a checkpoint."""
+
+    batch: int = 4000
+    wait: float = 0.25
+    entries: int = 20_000
+    seconds: float = 1.0
+
+
+class Writer:
+    """The one writer of a log."""
+
+    def __init__(
+        self, store: Store, source: Records, publisher: Publisher, *, reader: Reader, key: Ed25519PrivateKey,
+        origin: str, state: State, limits: Limits, clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._source = source
+        self._publisher = publisher
+        self._reader = reader
+        self._key = key
+        self._origin = origin
+        self._state = state
+        self._limits = limits
+        self._clock = clock
+        self._signed_size = state.signed
+        self._signed_at = 0.0
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Cycle until `stop()`; the last state is signed and published."""
+        log.info("ledger_started", offset=self._state.next_offset, count=self._state.size)
+        self._publisher.run()
+        while not stop():
+            self.cycle()
+        self._sign_rest()
+        log.info("ledger_stopped", offset=self._state.next_offset, count=self._state.size)
+
+    def cycle(self) -> int:
+        """Append one batch; return how many leaves that were.
+
+        1. Read a batch of the topic.
+        2. Make leaves; what is no entry is a leaf with a fault, counted and told of.
+        3. Grow the tree; a broken link of the chain is counted and told of.
+        4. Sign a checkpoint, when its time or its number has come.
+        5. Append all of it in one transaction that moves the position on.
+        6. Publish the checkpoint.
+        """
+        records = self._source.read(self._limits.batch, self._limits.wait)  # 1
+        if not records:
+            if self._state.size > self._signed_size:
+                self._sign_rest()
+            return 0
+        leaves = [self._reader.leaf(record) for record in records]  # 2
+        after, kept, broken = grow(self._state, leaves, self._source.position)  # 3
+        self._tell(leaves, broken)
+        signed = self._sign(after) if self._is_time(after) else None  # 4
+        now = int(self._clock() * 1000)
+        self._store.append(self._state, after, leaves, kept, signed=signed, now=now)  # 5
+        self._state = after
+        telemetry.LEDGER_ENTRIES.inc(len(leaves))
+        if signed is not None:
+            self._publish(after)  # 6
+        return len(leaves)
+
+    def _is_time(self, after: State) -> bool:
+        grown = after.size - self._signed_size
+        return grown >= self._limits.entries or time.monotonic() - self._signed_at >= self._limits.seconds
+
+    def _sign(self, state: State) -> Signed:
+        return note.sign(Checkpoint(self._origin, state.size, state.frontier.root()), self._key)
+
+    def _sign_rest(self) -> None:
+        """Sign what came since the last checkpoint."""
+        if self._state.size > self._signed_size:
+            now = int(self._clock() * 1000)
+            self._store.append(self._state, self._state, [], [], signed=self._sign(self._state), now=now)
+            self._publish(self._state)
+
+    def _publish(self, state: State) -> None:
+        self._signed_size, self._signed_at = state.size, time.monotonic()
+        self._publisher.run()
+
+    def _tell(self, leaves: list[Leaf], broken: int) -> None:
+        faulty = [leaf for leaf in leaves if leaf.fault is not None]
+        for leaf in faulty[:10]:
+            log.error("ledger_entry_faulty", offset=leaf.position, reason=leaf.fault)
+        if faulty:
+            telemetry.LEDGER_FAULTS.labels("entry").inc(len(faulty))
+        if broken:
+            log.error("ledger_chain_broken", offset=leaves[0].position, count=broken)
+            telemetry.LEDGER_FAULTS.labels("chain").inc(broken)

@@ -1,0 +1,118 @@
+"""The ledger over the whole service: reconciled with the topics themselves, and a record without an entry is found."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.cli.app import app
+from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.reader import send
+from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.paths import ROOT
+from services.kernel.record import Message
+from services.ledger.store import Store
+
+pytestmark = pytest.mark.kafka
+SERVICES = ("redactor", "router")
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Iterator[Pipeline]:
+    """A broker of its own: what is reconciled is all that it ever held."""
+    with EmbeddedKafka() as broker:
+        apply(broker.client_config("admin"), load_topology(), profile="embedded")
+        with Pipeline(broker, ledgers=1) as made:
+            numbered = Numberer(ROOT / "schemas")
+            samples = load_samples(ROOT / "samples")
+            made.send([numbered(sample, number) for number, sample in enumerate(samples)])
+            made.wait(len(samples), seconds=120)
+            _appended(made)
+            yield made
+
+
+def _appended(pipeline: Pipeline) -> None:
+    ends = time.monotonic() + 60
+    with Store(pipeline.ledger_database) as store:
+        while store.state().size < len(pipeline.entries()) or store.unpublished():
+            assert time.monotonic() < ends
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def run(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> object:
+    for name, value in pipeline.broker.environment("cli-auditor").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SR_KEYS_DIR", str(pipeline.keys_dir))
+    monkeypatch.setenv("SR_LEDGER_DATABASE", pipeline.ledger_database)
+
+    def audit(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["audit", *arguments])
+
+    return audit
+
+
+def test_the_log_is_whole_and_every_record_has_its_entry(pipeline: Pipeline, run: object) -> None:
+    assert callable(run)
+    done = run("verify")
+    assert done.exit_code == 0, done.output
+    assert "whole:" in done.output
+    rows = [json.loads(line) for line in run("reconcile", "--json").output.splitlines()]
+    compared = [row for row in rows if "place" in row]
+    assert sum(row["records"] for row in compared if row["place"][0] == "redactor") == len(
+        load_samples(ROOT / "samples")
+    )
+    assert records["router"] > 40
+    assert all(row["unknown"] == 0 for row in rows if "partner" in row)
+    key = pipeline.keys_dir / "approvers" / "first-approver.dev"
+    done = run("reconcile", "--sign-with", str(key))
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "reconciled-to" in done.output
+
+
+def test_sealed_detail_opens_after_its_own_entry(pipeline: Pipeline, run: object) -> None:
+    assert callable(run)
+    (first, *_) = [json.loads(line) for line in run("search", "--service", "redactor", "--json").output.splitlines()]
+    identity = pipeline.keys_dir / "compliance" / "seal-identity.dev"
+    before = len(pipeline.entries())
+    arguments = ("--identity", str(identity), "--by", "C-1", "--why", "dip_sample")
+    done = run("open", str(first["leaf"]), *arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "leaves_in" in json.loads(done.output)
+    (entry,) = pipeline.entries()[before:]
+    assert (entry["operation"], entry["by"], entry["why"]) == ("consultation", "C-1", "dip_sample")
+    assert entry["source"]["offset"] == first["entry"]["source"]["offset"]
+
+
+def test_a_record_without_an_entry_is_named(pipeline: Pipeline, run: object) -> None:
+    """What reached a partner's topic past the router, and a record that the log does not know."""
+    assert callable(run)
+    config = pipeline.broker.client_config("admin")
+    send(config, [(Message("partner.housing-gm", b"smuggled", b"{}"), 0)])
+    with Store(pipeline.ledger_database) as store, store.connection(write=True) as connection:
+        connection.exec_driver_sql(
+            "DELETE FROM leaf WHERE idx = (SELECT min(idx) FROM leaf WHERE service = 'redactor' AND idx > 3)"
+        )
+    done = run("reconcile")
+    assert done.exit_code == 1
+    assert "partner.housing-gm: 1 of" in done.output
+    assert "no entry for offset" in done.output
+    assert run("verify").exit_code == 1
+
+
+def test_the_open_command_refuses_what_it_cannot_record(pipeline: Pipeline, run: object, tmp_path: Path) -> None:
+    assert callable(run)
+    with pytest.MonkeyPatch.context() as changed:
+        for name, value in pipeline.broker.environment("monitor").items():
+            changed.setenv(name, value)
+        identity = pipeline.keys_dir / "compliance" / "seal-identity.dev"
+        done = run("open", "0", "--identity", str(identity), "--by", "C-1", "--why", "audit")
+    assert done.exit_code == 1
+    assert "leaves_in" not in done.output
+    assert "ledger did not take" in str(done.exception)

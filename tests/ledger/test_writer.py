@@ -1,0 +1,194 @@
+"""The ledger's loop: once each, whatever fails between two steps; what it cannot do is said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.kernel.errors import ConfigError, RefusedError, UnreachableError
+from services.kernel.record import Inbound, Message
+from services.kernel.sensitive import SensitiveBytes
+from services.ledger import note, tables
+from services.ledger.publish import Publisher
+from services.ledger.store import Store
+from services.ledger.verify import verify
+from services.ledger.writer import Limits, Writer
+from tests.ledger.helpers import KEY, NOW, ORIGIN, READER, append, entries, leaves, url
+
+BODIES = [*entries(1000), b"{}", *entries(200, 1000)]
+
+
+class Died(BaseException):
+    """As kill -9 at this place: nothing behind it runs."""
+
+
+class Topic:
+    """The `ledger` topic with gaps, as markers of transactions leave them; each reader has its own position."""
+
+    def __init__(self, start: int) -> None:
+        self.position = start
+
+    def read(self, most: int, seconds: float) -> list[Inbound]:
+        records = [
+            Inbound("ledger", 0, number * 2, NOW, None, SensitiveBytes(body)) for number, body in enumerate(BODIES)
+        ]
+        found = [record for record in records if record.offset >= self.position][:most]
+        if found:
+            self.position = found[-1].offset + 1
+        return found
+
+
+class Outbox:
+    """Takes what is published."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def send(self, message: Message, partition: int) -> None:
+        self.notes.append((message.value or b"").decode())
+
+    def flush(self) -> None:
+        pass
+
+
+def writer(store: Store, outbox: Outbox, **limits: Any) -> Writer:
+    state = store.state()
+    publisher = Publisher(store, outbox, None)  # type: ignore[arg-type]  # all that it asks of a sender
+    chosen = Limits(**{"batch": 150, "entries": 300, "seconds": 1e9, **limits})
+    return Writer(
+        store, Topic(state.next_offset), publisher, reader=READER, key=KEY, origin=ORIGIN, state=state, limits=chosen
+    )
+
+
+def drain(made: Writer) -> None:
+    while made.cycle():
+        pass
+
+
+def positions(store: Store) -> list[int]:
+    with store.connection() as connection:
+        return list(connection.execute(sa.select(tables.leaf.c.position).order_by(tables.leaf.c.idx)).scalars())
+
+
+def test_every_entry_is_appended_once_and_the_log_is_signed_to_its_end(tmp_path: Path) -> None:
+    outbox = Outbox()
+    with Store(url(tmp_path)) as store:
+        drain(writer(store, outbox))
+        assert positions(store) == [number * 2 for number in range(len(BODIES))]
+        assert outbox.notes == store.checkpoints()
+        assert note.read(outbox.notes[-1]).checkpoint.size == len(BODIES)
+        report = verify(store, KEY.public_key(), READER)
+        assert (report.findings, report.kept_aside) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["Topic.read", "Reader.leaf", "Store.append", "Store.append after", "Outbox.send", "Outbox.flush",
+     "Store.published", "Store.published after"],
+)  # fmt: skip
+def test_nothing_is_lost_or_doubled_whatever_dies_between_two_steps(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, after = step.removesuffix(" after"), step.endswith(" after")
+    owner, name = place.split(".")
+    holder: Any = {"Topic": Topic, "Reader": type(READER), "Store": Store, "Outbox": Outbox}[owner]
+    real = getattr(holder, name)
+    calls = [0]
+
+    def dies(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] in (2, 5, 6):
+            if after:
+                real(self, *args, **kwargs)
+            raise Died
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(holder, name, dies)
+    outbox, deaths, done = Outbox(), 0, False
+    with Store(url(tmp_path)) as store:
+        while not done:
+            try:
+                made = writer(store, outbox)
+                made.run(stop=iter([False, False, True]).__next__)
+                drain(made)
+                done = True
+            except Died:
+                deaths += 1
+        assert deaths >= 2
+        assert positions(store) == [number * 2 for number in range(len(BODIES))]
+        assert verify(store, KEY.public_key(), READER).findings == []
+        assert set(outbox.notes) == set(store.checkpoints())
+
+
+def test_a_second_writer_stops(tmp_path: Path) -> None:
+    with Store(url(tmp_path)) as store, Store(url(tmp_path)) as other:
+        first, second = writer(store, Outbox()), writer(other, Outbox())
+        first.cycle()
+        with pytest.raises(RefusedError, match="another ledger service"):
+            second.cycle()
+        drain(first)
+        assert positions(store) == [number * 2 for number in range(len(BODIES))]
+
+
+def test_a_full_disk_stops_with_one_line_and_goes_on_afterwards(tmp_path: Path) -> None:
+    with Store(url(tmp_path)) as store:
+        made = writer(store, Outbox(), batch=1300)
+
+        def pages(most: int) -> Callable[[], None]:
+            def limit(connection: Any, *_: object) -> None:
+                connection.execute(f"PRAGMA max_page_count={most}")
+
+            return limit
+
+        small = pages(60)
+        sa.event.listen(store.engine, "connect", small)
+        store.engine.dispose()
+        with pytest.raises(UnreachableError, match=r"database: database or disk is full$"):
+            made.cycle()
+        assert store.state().size == 0
+        sa.event.remove(store.engine, "connect", small)
+        store.engine.dispose()
+        drain(writer(store, Outbox()))
+        assert positions(store) == [number * 2 for number in range(len(BODIES))]
+
+
+def test_a_locked_database_is_said(tmp_path: Path) -> None:
+    with Store(url(tmp_path)) as store, Store(url(tmp_path)) as other, other.connection(write=True) as held:
+        held.execute(sa.update(tables.log).values(size=0))
+        with pytest.raises(UnreachableError, match="locked"):
+            writer(store, Outbox()).cycle()
+
+
+def test_a_url_that_is_none_and_a_database_that_is_away_are_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SR_LEDGER_DATABASE"):
+        Store("not a url")
+    with pytest.raises(UnreachableError):
+        Store(f"sqlite:///{tmp_path}/no/such/folder/ledger.db")
+    with pytest.raises(UnreachableError):
+        Store("postgresql+pg8000://log@127.0.0.1:1/postgres")
+
+
+def test_a_broken_chain_is_counted(tmp_path: Path) -> None:
+    from services.ledger.store import grow
+
+    with Store(url(tmp_path)) as store:
+        append(store, list(entries(100)))
+        state = store.state()
+        skipped = leaves(list(entries(20, 108)), 100)
+        assert grow(state, skipped, 120)[2] > 0
+        assert grow(state, leaves(list(entries(20, 100)), 100), 120)[2] == 0
+        assert grow(state, leaves(list(entries(20, 80)), 100), 120)[2] > 0
+
+
+def test_a_rebuilt_log_has_the_same_root(tmp_path: Path) -> None:
+    roots = []
+    for name, batch in (("a", 100), ("b", 777)):
+        (tmp_path / name).mkdir()
+        with Store(url(tmp_path / name)) as store:
+            drain(writer(store, Outbox(), batch=batch))
+            roots.append(store.state().frontier.root())
+    assert roots[0] == roots[1]
