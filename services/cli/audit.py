@@ -114,7 +114,8 @@ def verify(
     else:
         with _store(settings) as store:
             size = store.state().size
-            with Progress(console=Console(stderr=True), transient=True) as progress:
+            console = Console(stderr=True)
+            with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task("leaves", total=size)
                 report = verify_store(store, key, reader, progress=lambda done: progress.update(task, completed=done))
     _tell(report, as_json)
