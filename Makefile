@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-fast test-long lint format lock bench evaluate train clean
+.PHONY: help setup demo test test-fast test-long lint format lock bench drill evaluate train clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: setup ## format and sort imports
 
 bench: setup ## records/s and latency through a real broker
 	$(BIN)/safe-reporting bench pipeline
+
+drill: setup ## a miss among 10,000 records is traced, recalled and proved
+	$(BIN)/safe-reporting leak drill
 
 evaluate: setup ## recall and false masks on tests/gold, and on outside texts: GOLD=DIR
 	$(BIN)/safe-reporting evaluate tests/gold $(GOLD)

@@ -82,7 +82,7 @@ def search_(
     query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
     shown: list[Found] = []
     more = False
-    with _store() as store, store.connection() as connection:
+    with opened_store() as store, store.connection() as connection:
         for found in search(connection, query):
             more = len(shown) == limit
             if more:
@@ -112,7 +112,7 @@ def verify(
     if folder is not None:
         report = exports.verify(folder, key, reader)
     else:
-        with _store(settings) as store:
+        with opened_store(settings) as store:
             size = store.state().size
             console = Console(stderr=True)
             with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -142,7 +142,7 @@ def export(
     """Write entries with proofs, checkpoint and key, so that a third party can verify them without this software."""
     settings = load_settings()
     query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
-    with _store(settings) as store, store.connection() as connection:
+    with opened_store(settings) as store, store.connection() as connection:
         signed = _last(store)
         found = search(connection, query)
         done = exports.write(folder, found, hashes=Hashes(connection), signed=signed, key=_log_key(settings, log_key))
@@ -155,7 +155,7 @@ def statement(
     as_json: AsJson = False,
 ) -> None:
     """What was done with a record, in the words of DPA 2018 s.62: operation, when, by whom, to whom, on what basis."""
-    with _store() as store, store.connection() as connection:
+    with opened_store() as store, store.connection() as connection:
         rows = [row for found in search(connection, _query(record=record)) for row in _said(found)]
     if as_json:
         for row in rows:
@@ -176,7 +176,7 @@ def open_(
 ) -> None:
     """Open the sealed detail of one entry: exact reason, classes, where masks stand. First who and why are an entry."""
     settings = load_settings()
-    with _store(settings) as store, store.connection() as connection:
+    with opened_store(settings) as store, store.connection() as connection:
         found = leaf(connection, number)
     if found is None or found.entry is None or not found.entry["sealed"]:
         raise ConfigError("audit open", [f"leaf {number} is not there, was erased, or has no sealed detail"])
@@ -201,7 +201,7 @@ def witness(
     """Look at the newest checkpoint and cosign it; refuse a log that forked or shrank. Prints the cosigned note."""
     settings = load_settings()
     watching = Witness(state, private_key(key), name=name, log_key=_log_key(settings, log_key))
-    with _store(settings) as store, store.connection() as connection:
+    with opened_store(settings) as store, store.connection() as connection:
         signed, last = _last(store), watching.last
         proof: list[bytes] = []
         if last is not None and 0 < last.size < signed.checkpoint.size:
@@ -221,7 +221,7 @@ def reconcile(
     """Read the topics themselves and show that every record has exactly one entry. Exit 1 where one has not."""
     settings = load_settings()
     while True:
-        with _store(settings) as store:
+        with opened_store(settings) as store:
             compared, partners = _compare(settings, store)
         _tell_compared(compared, partners, as_json)
         if sign_with is not None:
@@ -301,7 +301,12 @@ def _tell(report: Report, as_json: bool) -> None:
 
 
 @contextmanager
-def _store(settings: Settings | None = None) -> Iterator[Store]:
+def opened_store(settings: Settings | None = None) -> Iterator[Store]:
+    """The ledger's database of the settings.
+
+    Raises:
+        ConfigError: none is set.
+    """
     found = settings or load_settings()
     if not found.ledger_database:
         raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])

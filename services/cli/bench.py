@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from services.cli import bench_router
+from services.cli import bench_ledger, bench_router
 from services.cli.bench_parts import numbered, throughput
 from services.cli.pipeline import Pipeline, Sample, let_out, load_samples
 from services.kernel import jsonio
@@ -32,6 +32,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 app.command()(bench_router.router)
+app.command("ledger")(bench_ledger.bench)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -135,6 +136,37 @@ def release(
              "basis": basis},
         ],
         approved_by=list(by), reference=reference,
+    )  # fmt: skip
+
+
+def recall(
+    record: str, sent: Iterable[tuple[str, str]], *, source: tuple[str, int, int], reference: str, by: str, now: int
+) -> Message:
+    """The entry of a recall, in the transaction that sends it.
+
+    Args:
+        record: pseudonym of the record whose copies are recalled.
+        sent: (partner, message key) of each.
+        source: topic, partition and offset of the redacted record.
+        reference: id of the trace, or of what made the recall due. Not the cause: that stays with the trace.
+    """
+    decisions = [
+        {"partner": partner, "view": "recall", "effect": "deny", "policies": ["recall"], "basis": "recall", "key": key}
+        for partner, key in sent
+    ]
+    topic, partition, offset = source
+    return _by_hand(
+        "recall", Operation.ERASURE, f"{record}/{reference}", now,
+        source={"topic": topic, "partition": partition, "offset": offset, "previous": None},
+        record=record, outcome="recalled", decisions=decisions, by=by, why="recall", reference=reference,
+    )  # fmt: skip
+
+
+def receipt(partner: str, *, reference: str, by: str, now: int) -> Message:
+    """The entry of a partner's word that its copies are gone; `by` took it down."""
+    return _by_hand(
+        "recall", Operation.ERASURE, f"{partner}/{reference}", now,
+        by=by, why="receipt", recipient=partner, reference=reference,
     )  # fmt: skip
 
 

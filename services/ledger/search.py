@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy import Connection, RowMapping, Select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
 from services.ledger import tables
 from services.ledger.entries import HOUR_MS
@@ -47,13 +47,14 @@ class Found:
     body: bytes | None
 
 
-def search(connection: Connection, query: Query) -> Iterator[Found]:
-    """Entries that fit, in the order of the log.
+def search(connection: Connection, query: Query, *, where: ColumnElement[bool] | None = None) -> Iterator[Found]:
+    """Entries that fit, in the order of the log; `where` is a further condition on the columns of a leaf.
 
     1. By record or partner from their indexes, by time from the hours; else the whole log is read.
     2. Columns are compared in the database, policy and version in the entry.
     """
-    for row in pages(connection, _wanted(connection, query)):
+    wanted = _wanted(connection, query)
+    for row in pages(connection, wanted if where is None else wanted.where(where)):
         found = _found(row)
         if _fits(found.entry, query):
             yield found

@@ -26,6 +26,11 @@ from services.ledger.tree import Frontier
 
 #: A `seen` row goes to the bucket of its leaf, so that new rows lie together.
 BUCKET_BITS = 20
+#: Large pages: an entry of some kilobytes shares one with others. The write-ahead log is moved over in large parts.
+_PRAGMAS = (
+    "page_size=16384", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=2000", "cache_size=-65536",
+    "wal_autocheckpoint=4000",
+)  # fmt: skip
 #: PostgreSQL's advisory lock of a migration: any number that nobody else uses.
 _LOCK = 0x5AFE
 #: Rows of one INSERT where the driver sends each statement on its own.
@@ -276,11 +281,5 @@ def _begin(connection: Connection) -> None:
 def _configure(connection: Any, _: object) -> None:
     """Full synchronisation: a commit that was answered survives a loss of power. Transactions begin in `_begin`."""
     connection.isolation_level = None
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "busy_timeout=2000",
-        "cache_size=-65536",
-        "temp_store=MEMORY",
-    ):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")

@@ -98,7 +98,7 @@ def test_entry_has_no_place_for_anything_else(change: dict[str, Any]) -> None:
 def test_vocabularies_are_the_codes_own() -> None:
     properties = message("ledger-entry")["properties"]
     assert set(properties["operation"]["enum"]) == set(Operation)
-    assert set(properties["outcome"]["enum"]) == {*OutcomeKind, "expired_unread", "consulted", None}
+    assert set(properties["outcome"]["enum"]) == {*OutcomeKind, "expired_unread", "consulted", "recalled", None}
     assert set(properties["reason"]["enum"]) == {*CoarseReason, None}
     assert set(properties["roles"]["items"]["enum"]) == set(Role)
     assert set(properties["feed"]["enum"]) == {*FEEDS, None}

@@ -1,0 +1,267 @@
+"""`safe-reporting leak`: something got out. Trace it, recall it, keep the clock, and prove what was done."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli import leak_pack
+from services.cli.audit import opened_store
+from services.cli.leak_trace import Trace, finder, trace
+from services.kernel import keys, ledger, supersede
+from services.kernel.attestation import HEADER, AttestationError
+from services.kernel.attestation import verify as verify_attestation
+from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.kafka.reader import read_all, send, send_together
+from services.kernel.kafka.topology import load_topology
+from services.kernel.ledger import rfc3339
+from services.kernel.record import Message
+from services.kernel.settings import Settings, load_settings
+from services.ledger import recall as recalls
+from services.ledger.store import Store
+
+app = typer.Typer(no_args_is_help=True)
+
+#: The account that these commands run as.
+NAME = "cli-leak"
+T = TypeVar("T")
+#: Records of one transaction.
+_TOGETHER = 50
+
+File = Annotated[Path, typer.Argument(help="The trace: made by `leak trace`, kept up to date by the others.")]
+By = Annotated[str, typer.Option("--by", help="Your staff id.")]
+
+
+@app.command("trace")
+def trace_(
+    file: Annotated[Path, typer.Argument(help="File to write the trace to; must not be there.")],
+    by: By,
+    record: Annotated[
+        list[str] | None, typer.Option("--record", help="Pseudonym of a record to trace as well.")
+    ] = None,
+    no_term: Annotated[bool, typer.Option("--no-term", help="Trace the named records alone.")] = False,
+    aware: Annotated[str | None, typer.Option("--aware", help="When it became known; by default now (UTC).")] = None,
+) -> None:
+    """Find every copy that holds a term, and every delivery of those records. The term is asked for, never an argument.
+
+    What is written names positions, keys and pseudonyms, neither the term nor any text; 72 hours run from `--aware`.
+    """
+    settings = load_settings()
+    if file.exists():
+        raise ConfigError("leak trace", [f"`{file}` is there already: each trace has its own"])
+    if no_term and not record:
+        raise ConfigError("leak trace", ["`--no-term` needs a `--record`"])
+    holds = None if no_term else finder(typer.prompt("term that should not have left", hide_input=True, err=True))
+    console = Console(stderr=True, highlight=False)
+    with opened_store(settings) as store:
+        found = trace(
+            settings.kafka_config(), store, load_topology(settings.topology_file).partners, name=NAME, holds=holds,
+            records=frozenset(record or ()), by=by, aware=_moment(aware), progress=console.print,
+        )  # fmt: skip
+    _write(file, found)
+    _show(found)
+
+
+@app.command("recall")
+def recall_(file: File, by: By) -> None:
+    """Ask every recipient to delete every copy, and take it out of the topics. Needs no second person: it only stops.
+
+    Partners get a `supersede` message without a reason, then a tombstone; each with its entry in one transaction.
+    Running it again recalls what an interrupted run left.
+    """
+    settings = load_settings()
+    found = _read(file)
+    with opened_store(settings) as store, store.connection() as connection:
+        records = sorted({one.record for one in found.sent})
+        copies = [one for record in records for one in recalls.outstanding(connection, record)]
+    sent = _recall(settings, copies, reference=found.id, by=by)
+    stamp = rfc3339(int(time.time() * 1000))
+    found.recalled |= dict.fromkeys(sent, stamp)
+    _write(file, found)
+    print(f"recalled {len(sent)} copies from {len({place.split('/')[0] for place in sent})} partners")
+    print(f"{len(found.recalled)} of this trace are recalled; the 72 hours end {found.deadline}")
+
+
+@app.command()
+def receipt(
+    file: File, by: By, partner: Annotated[str, typer.Option("--partner", help="Who says that its copies are gone.")]
+) -> None:
+    """Take down that a partner has deleted its copies; with its entry."""
+    settings, found = load_settings(), _read(file)
+    if partner not in found.recipients:
+        raise ConfigError("leak receipt", [f"`{partner}` got nothing of it: {', '.join(found.recipients)}"])
+    now = int(time.time() * 1000)
+    send(settings.kafka_config(), [(ledger.receipt(partner, reference=found.id, by=by, now=now), 0)])
+    found.receipts[partner] = rfc3339(now)
+    _write(file, found)
+    missing = [name for name in found.recipients if name not in found.receipts]
+    print(f"taken down; {'all have answered' if not missing else 'not yet: ' + ', '.join(missing)}")
+
+
+@app.command()
+def case(
+    file: File,
+    out: Annotated[Path, typer.Argument(help="File of gold lines to add the case to.")],
+    kind: Annotated[str, typer.Option("--type", help="Class of the mention, as in the annotation guide.")],
+) -> None:
+    """Add a regression case for the detector: your paraphrase, with the mention in [[ ]]. No five words of the source.
+
+    The sentence is asked for. What runs in the same five words as a copy in the topics is refused.
+    """
+    settings, found = load_settings(), _read(file)
+    text = typer.prompt("paraphrase, with the mention in [[ ]]", err=True)
+    line = leak_pack.gold_line(text, kind, id_=f"leak-{found.id}")
+    leak_pack.refuse_runs(str(line["text"]), leak_pack.sources(settings.kafka_config(), found, name=NAME))
+    with out.open("ab") as lines:
+        lines.write(orjson.dumps(line) + b"\n")
+    found.case = True
+    _write(file, found)
+    print(f"added to `{out}`; `safe-reporting evaluate` shows whether the detector finds it now")
+
+
+@app.command()
+def pack(
+    file: File, folder: Annotated[Path, typer.Argument(help="Folder to write; must be empty or not there.")]
+) -> None:
+    """Make the evidence pack: timeline, recipients, receipts, versions, and the ledger's entries with their proofs.
+
+    `safe-reporting audit verify FOLDER/ledger` verifies it, and so does anybody by the README in it.
+    """
+    settings, found = load_settings(), _read(file)
+    with opened_store(settings) as store:
+        count = leak_pack.write(folder, found, store, keys.load(settings.keys_dir, ["ledger-pub"])["ledger-pub"])
+    print(f"evidence pack in `{folder}`: {count} entries of the ledger with proofs, {len(found.recipients)} recipients")
+    if missing := [name for name in found.recipients if name not in found.receipts]:
+        print(f"no receipt yet from {', '.join(missing)}")
+
+
+@app.command()
+def due(
+    by: By,
+    every: Annotated[int, typer.Option("--every", min=0, help="Do it again after these seconds; 0: once.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is due.")] = False,
+) -> None:
+    """Recall what the newest decision would not let out: a suspect became a victim, an area closed, a consent went."""
+    settings = load_settings()
+    while True:
+        with opened_store(settings) as store:
+            found = _due(settings, store)
+        if dry_run:
+            for one in found:
+                print(json.dumps({"record": one.record, "partner": one.partner, "let_out": one.time}))
+        else:
+            sent = _recall(settings, found, reference=f"due/{secrets.token_hex(8)}", by=by)
+            print(f"recalled {len(sent)} copies")
+        if not every:
+            return
+        time.sleep(every)
+
+
+@app.command()
+def drill(
+    records: Annotated[
+        int, typer.Option("--records", min=100, help="Records among which the miss is planted.")
+    ] = 10_000,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Keep trace and evidence pack here.")] = None,
+) -> None:
+    """Plant a term that the detector does not know, let it out, and show that all of it is found and comes back."""
+    from services.cli.drill import drill as run
+
+    run(records, folder)
+
+
+def _due(settings: Settings, store: Store) -> list[recalls.Delivery]:
+    with store.connection() as connection:
+        found = {one.place: one for one in recalls.overtaken(connection)}
+        if asked := recalls.withdrawn(connection):
+            held = _records_of(settings, {subject for subject, _, _ in asked})
+            found |= {one.place: one for one in recalls.without_consent(connection, asked, held)}
+    return list(found.values())
+
+
+def _records_of(settings: Settings, subjects: set[str]) -> dict[str, set[str]]:
+    """In which retained records these persons stand: the redactor's signed claims say so."""
+    public = keys.load(settings.keys_dir, ["attest-pub"])["attest-pub"]
+    known = {public.id: keys.public_key(public)}
+    found: dict[str, set[str]] = {}
+    for record in read_all(settings.kafka_config(), "redacted", name=NAME, deadline=600.0):
+        try:
+            value = record.value.reveal() if record.value is not None else b""
+            claims = verify_attestation(record.header(HEADER), value, known)
+        except AttestationError:
+            continue
+        for subject in subjects.intersection(claims.subjects):
+            found.setdefault(subject, set()).add(claims.record)
+    return found
+
+
+def _recall(settings: Settings, sent: Iterable[recalls.Delivery], *, reference: str, by: str) -> list[str]:
+    """Send what recalls each copy; the places that were recalled, `partner/key`."""
+    wanted: dict[str, dict[str, recalls.Delivery]] = {}
+    for one in sent:
+        wanted.setdefault(one.record, {})[f"{one.partner}/{one.key}"] = one
+    recalled: list[str] = []
+    for part in _parts(list(wanted.items())):
+        now = int(time.time() * 1000)
+        messages: list[tuple[Message, int]] = []
+        for record, copies in part:
+            some = next(iter(copies.values()))
+            for one in copies.values():
+                topic, partition = f"partner.{one.partner}", one.source[1]
+                messages += [(message, partition) for message in supersede.messages(topic, one.key, now=now)]
+            places = [(one.partner, one.key) for one in copies.values()]
+            entry = ledger.recall(record, places, source=some.source, reference=reference, by=by, now=now)
+            messages.append((entry, 0))
+            recalled += copies
+        send_together(settings.kafka_config(), messages, name=NAME)
+    return recalled
+
+
+def _parts(items: list[T]) -> Iterator[list[T]]:
+    for at in range(0, len(items), _TOGETHER):
+        yield items[at : at + _TOGETHER]
+
+
+def _read(file: Path) -> Trace:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Trace)
+    except OSError as error:
+        raise ConfigError("leak", [f"`{file}`: {error.strerror}"]) from error
+    except msgspec.DecodeError as error:
+        raise RefusedError(f"`{file}` is no trace") from error
+
+
+def _write(file: Path, found: Trace) -> None:
+    fresh = file.with_name(file.name + ".new")
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    fresh.replace(file)
+
+
+def _moment(text: str | None) -> str:
+    moment = datetime.now(UTC) if text is None else datetime.fromisoformat(text)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return rfc3339(int(moment.timestamp() * 1000))
+
+
+def _show(found: Trace) -> None:
+    table = Table("partner", "copies that hold it", "deliveries of these records", title=f"trace {found.id}")
+    for partner in sorted({*found.recipients, *(copy.partner for copy in found.copies)}):
+        held = sum(copy.partner == partner for copy in found.copies)
+        table.add_row(partner, str(held), str(found.recipients.get(partner, 0)))
+    Console().print(table)
+    unknown = sum(copy.record is None for copy in found.copies)
+    records = len({one.record for one in found.sent})
+    print(f"{records} records, {len(found.sent)} deliveries; the 72 hours end {found.deadline}")
+    if unknown:
+        print(f"{unknown} copies have no entry in the ledger: `safe-reporting audit reconcile`")

@@ -1,0 +1,150 @@
+"""Where something went that should not have: every copy that the topics hold, every delivery by the ledger."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import orjson
+
+from services.kernel.errors import ConfigError
+from services.kernel.kafka.reader import read_all
+from services.kernel.record import Inbound
+from services.ledger.recall import Delivery, behind, deliveries
+from services.ledger.store import Store
+from services.redactor.text.normalise import normalise
+
+#: Hours from the moment that one knows of a breach to the notification (UK GDPR Art. 33, DPA 2018 s.67).
+CLOCK = timedelta(hours=72)
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """A message of a partner's topic that holds the term; no text of it. `record` is None where no entry let it out."""
+
+    partner: str
+    partition: int
+    offset: int
+    key: str
+    record: str | None
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A delivery of one of the records: with the term or without, still in the topic or not."""
+
+    record: str
+    partner: str
+    key: str
+    source: tuple[str, int, int]
+    time: str
+    leaf: int
+    versions: dict[str, str]
+    holds_term: bool
+
+
+class Trace(msgspec.Struct):
+    """What a reviewer takes from step to step. It names neither the term nor any text."""
+
+    id: str
+    by: str
+    aware: str
+    copies: tuple[Copy, ...]
+    sent: tuple[Sent, ...]
+    recalled: dict[str, str] = {}
+    receipts: dict[str, str] = {}
+    case: bool = False
+
+    @property
+    def deadline(self) -> str:
+        """When the 72 hours are over."""
+        return (datetime.fromisoformat(self.aware) + CLOCK).isoformat().replace("+00:00", "Z")
+
+    @property
+    def recipients(self) -> dict[str, int]:
+        """How many copies each partner got, by its name."""
+        found: dict[str, int] = {}
+        for one in self.sent:
+            found[one.partner] = found.get(one.partner, 0) + 1
+        return dict(sorted(found.items()))
+
+
+def finder(term: str) -> Callable[[bytes], bool]:
+    """Whether a message holds the term in any of its texts, however it is spelt: spaced, accented, look-alike letters.
+
+    Raises:
+        ConfigError: the term is empty once it is normalised.
+    """
+    letters = re.findall(r"\w", normalise(term, _unknown).low)
+    if len(letters) < 2:
+        raise ConfigError("leak trace", ["the term is too short to look for"])
+    pattern = re.compile(r"(?<!\w)" + r"[\W_]{0,3}".join(map(re.escape, letters)) + r"(?!\w)")
+
+    def holds(value: bytes) -> bool:
+        return any(pattern.search(normalise(text, _unknown).low) for text in texts(value))
+
+    return holds
+
+
+def _unknown(_: str) -> bool:
+    """No word helps to join spaced letters: the pattern allows for them."""
+    return False
+
+
+def texts(value: bytes) -> Iterator[str]:
+    """Every string of a JSON value, keys left out."""
+    try:
+        stack: list[Any] = [orjson.loads(value)]
+    except orjson.JSONDecodeError:
+        return
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
+
+
+def trace(
+    config: Mapping[str, str], store: Store, partners: tuple[str, ...], *, name: str,
+    holds: Callable[[bytes], bool] | None, records: frozenset[str], by: str, aware: str,
+    progress: Callable[[str], None],
+) -> Trace:  # fmt: skip
+    """Find the copies and the deliveries.
+
+    1. Run the term over everything that the partners' topics retain.
+    2. The ledger says which record is behind each copy.
+    3. And every delivery of these records, to anybody, whether the topic still holds it or not.
+
+    Args:
+        holds: what to look for; None where only `records` are traced.
+        records: pseudonyms of records that are traced whatever they hold.
+        progress: told the name of each topic.
+    """
+    copies: list[Copy] = []
+    with store.connection() as connection:
+        for partner in partners:
+            topic = f"partner.{partner}"
+            progress(topic)
+            for message in read_all(config, topic, name=name, deadline=600.0) if holds else ():
+                if message.value is not None and holds is not None and holds(message.value.reveal()):  # 1
+                    key = _key(message)
+                    found = behind(connection, partner, key, message.timestamp)  # 2
+                    record = found.record if found is not None else None
+                    copies.append(Copy(partner, message.partition, message.offset, key, record))
+        about = records | {copy.record for copy in copies if copy.record is not None}
+        held = {(copy.partner, copy.key) for copy in copies}
+        sent = [_sent(one, held) for record in sorted(about) for one in deliveries(connection, record)]  # 3
+    return Trace(secrets.token_hex(8), by, aware, tuple(copies), tuple(sent))
+
+
+def _key(message: Inbound) -> str:
+    return message.key.reveal().decode("ascii", "replace") if message.key is not None else ""
+
+
+def _sent(one: Delivery, held: set[tuple[str, str]]) -> Sent:
+    return Sent(one.record, one.partner, one.key, one.source, one.time, one.leaf, dict(one.versions), one.place in held)
