@@ -36,7 +36,7 @@ from services.ledger.publish import Publisher
 from services.ledger.search import Query, search
 from services.ledger.store import Hashes, Store, grow
 from services.ledger.verify import verify
-from services.ledger.writer import Limits, Writer
+from services.ledger.writer import Limits, Writer, rare_collection
 
 _START = 1_790_000_000_000
 _PARTNERS = tuple(f"partner-{number:02d}" for number in range(16))
@@ -55,6 +55,7 @@ def bench(
 ) -> None:
     """Measure the ledger on SQLite with full sync: appends from the broker beside reading alone; proofs, searches."""
     console = Console(highlight=False, stderr=True)
+    rare_collection()
     with tempfile.TemporaryDirectory(prefix="safe-reporting-bench-", dir=folder) as made:
         with Store(f"sqlite:///{made}/ledger.db") as store:
             figures: dict[str, float] = {}

@@ -14,7 +14,7 @@ from services.kernel.settings import Settings, load_settings
 from services.ledger.entries import Reader
 from services.ledger.publish import Publisher
 from services.ledger.store import Store
-from services.ledger.writer import Limits, Writer
+from services.ledger.writer import Limits, Writer, rare_collection
 
 __all__ = ["start"]
 
@@ -24,6 +24,7 @@ def start(settings: Settings) -> None:
     if not settings.ledger_database:
         raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
     stop = service.Stop()
+    rare_collection()
     config = settings.kafka_config()
     key = keys.private_key(keys.load(settings.keys_dir, ["ledger"])["ledger"])
     with Store(settings.ledger_database) as store, Sender(config) as sender:
