@@ -13,6 +13,7 @@ import typer
 from services.cli.duty import By as Approver
 from services.cli.duty import File, Identity, Key, ProposalId
 from services.cli.sealed import NAME, Content, Desk, Signer, Terms, about
+from services.cli.unlock import Readers
 from services.kernel import disclosure, keys, ledger
 from services.kernel.consent import (
     FIELD_PURPOSE,
@@ -157,7 +158,7 @@ def release(
     now = int(time.time() * 1000)
     terms = Terms(disclosure.KIND, "consent of the person", _REFERENCE, 2, LONGEST.days)
 
-    def make(opened: Proposal) -> Content:
+    def make(opened: Proposal, _: Readers) -> Content:
         return _allowed(desk, opened.disclosure(), now)
 
     signer = Signer(by, key, "consent of the person", reference)

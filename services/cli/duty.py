@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.sealed import Content, Desk, Signer, Terms, about
+from services.cli.unlock import Readers
 from services.kernel.duties import Duty, Route, load_duties
 from services.kernel.errors import RefusedError
 from services.kernel.notification import Notification, coarsened
@@ -73,8 +73,8 @@ def release(
     duty = _duty(settings, about(found)["duty"])
     terms = Terms(duty.id, duty.instrument, duty.reference, duty.releasers or 2, duty.days or 0)
 
-    def make(opened: Proposal) -> Content:
-        done = coarsened(opened.notification(), _period(desk, duty.id))
+    def make(opened: Proposal, readers: Readers) -> Content:
+        done = coarsened(opened.notification(), _period(desk, duty.id, readers))
         return Content(duty.topic or "", msgspec.to_builtins(done))
 
     print(desk.release(found, terms, Signer(by, key, reason, reference), file, make, int(time.time() * 1000)))
@@ -87,12 +87,7 @@ def _duty(settings: Settings, name: str) -> Duty:
     return duty
 
 
-def _period(desk: Desk, duty: str) -> Iterator[Notification]:
-    """Every notification that this identity opens. One that it does not makes cells smaller: more is dropped."""
-    for record in desk.waiting():
-        if about(record)["duty"] != duty:
-            continue
-        try:
-            yield desk.open(record).notification()
-        except (RefusedError, msgspec.DecodeError):
-            continue
+def _period(desk: Desk, duty: str, readers: Readers) -> list[Notification]:
+    """Every notification that waits or waited: those of the quarter count. Each is opened with an entry of its own."""
+    records = [record for record in desk.waiting() if about(record)["duty"] == duty]
+    return [proposal.notification() for proposal in desk.open(records, readers)]

@@ -23,6 +23,7 @@ import orjson
 
 from services.cli import policy_sign
 from services.kernel import keys
+from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import read_all, send
@@ -32,7 +33,7 @@ from services.kernel.record import Inbound, Message
 from services.kernel.schema import load_feeds
 from services.kernel.schema.words import RecordMark
 from services.kernel.vocabulary import OutcomeKind
-from services.router.manifest import Manifest, load_approvers
+from services.router.manifest import Manifest
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

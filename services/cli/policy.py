@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli import policy_compare, policy_explain, policy_matrix, policy_sign
+from services.kernel.approvers import load_approvers
 from services.kernel.duties import load_duties
 from services.kernel.errors import ConfigError, Exit
 from services.kernel.kafka.topology import load_topology
@@ -23,7 +24,6 @@ from services.kernel.paths import ROOT
 from services.kernel.settings import load_settings
 from services.router import lint
 from services.router.areas import load_areas
-from services.router.manifest import load_approvers
 from services.router.partners import load_partners, london_day
 from services.router.profiles import load_profile
 from services.router.prove import COMBINATIONS, Proof, prove, prove_sharing

@@ -73,9 +73,9 @@ def compare(first: World, second: World, samples: Path, residual: Residual) -> C
         keys_dir = Path(folder)
         init_dev(keys_dir, [])
         redacted = _redacted(messages, keys_dir)
-        found = load(keys_dir, ["attest-pub", "seal-pub"])
-        attest, seal = found["attest-pub"], found["seal-pub"]
-        sealer = Sealer(seal.material.decode("ascii"), key_id=seal.id)
+        found = load(keys_dir, ["attest-pub", "seal-pub", "lock-pub"])
+        attest = found["attest-pub"]
+        sealer = Sealer.of(found["seal-pub"], found["lock-pub"])
         steps = [
             RouterStep(
                 rules=Rules(world.registry, world.areas, world.policies, world.views, residual),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ import msgspec
 import orjson
 
 from services.cli import policy_sign
+from services.cli.unlock import Readers, open_twice
 from services.kernel import ledger
 from services.kernel.approval import Approval, Request, milliseconds, sign, verify
+from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.jsonio import canonical
 from services.kernel.kafka.reader import read_all, send, send_together
 from services.kernel.proposal import TOPIC, Proposal
 from services.kernel.record import Inbound, Message
-from services.kernel.sealing import open_sealed
 from services.kernel.settings import Settings
-from services.router.manifest import load_approvers
 
 #: The account that these commands run as.
 NAME = "cli-duty"
@@ -112,17 +112,24 @@ class Desk:
             raise ConfigError("release", [f"no proposal `{proposal}`: `duty list` shows what waits"])
         return found
 
-    def open(self, record: Inbound) -> Proposal:
-        """The proposal itself.
+    def open(self, records: Sequence[Inbound], readers: Readers) -> list[Proposal]:
+        """The proposals themselves, each with its entry before it is opened; what is none of them is left out.
 
         Raises:
-            RefusedError: the identity does not open it.
+            RefusedError: the ledger does not answer, or the identity does not open them.
         """
-        sealed = record.value.reveal() if record.value is not None else b""
-        return msgspec.msgpack.decode(open_sealed(sealed, self._identity), type=Proposal)
+        sources = [(record.topic, record.partition, record.offset) for record in records]
+        opened = open_twice(self.config, sources, readers, self._identity, name=NAME)
+        return [msgspec.msgpack.decode(one, type=Proposal) for one in opened]
 
     def release(
-        self, found: Inbound, terms: Terms, signer: Signer, file: Path, make: Callable[[Proposal], Content], now: int
+        self,
+        found: Inbound,
+        terms: Terms,
+        signer: Signer,
+        file: Path,
+        make: Callable[[Proposal, Readers], Content],
+        now: int,
     ) -> str:
         """Approve as one person; with the last person's approval release it. Returns what to tell the person.
 
@@ -145,8 +152,9 @@ class Desk:
             return f"approved by {signer.by}; {missing} more person must approve `{file.name}`"
         try:
             self._verify(found, terms, held, now)  # 2
-            proposal = self._opened(found, held)  # 3
-            content = make(proposal)  # 4
+            readers = Readers(held.persons[0], "duty_release", signer.by, signer.key, signer.reference)
+            proposal = self._opened(found, held, readers)  # 3
+            content = make(proposal, readers)  # 4
             self._validate(terms.kind, content, held.proposal)
         except RefusedError:
             send(self.config, [(_entry(found, terms, held, now, topic=None), 0)])  # 5
@@ -168,8 +176,8 @@ class Desk:
         if faults:
             raise RefusedError("not released: " + "; ".join(faults))
 
-    def _opened(self, found: Inbound, held: Release) -> Proposal:
-        proposal = self.open(found)
+    def _opened(self, found: Inbound, held: Release, readers: Readers) -> Proposal:
+        (proposal,) = self.open([found], readers)
         if proposal.sha256 != held.sha256 or proposal.id != held.proposal or proposal.kind != held.duty:
             raise RefusedError("not released: what was sealed is not what was approved")
         return proposal

@@ -127,13 +127,16 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     for person in _DEV_APPROVERS:
         write(directory / "approvers" / f"{person}.{_DEV_KEY_ID}", secrets.token_hex(32))
         public = _public_hex(directory / "approvers" / f"{person}.{_DEV_KEY_ID}")
-        terms = 'actions: [policy, duty], from: "2026-01-01", until: "2099-12-31"'
+        terms = 'actions: [policy, duty, consult], from: "2026-01-01", until: "2099-12-31"'
         persons.append(f"  - {{id: {person}, key: {public}, {terms}}}")
     write(directory / "approvers.yaml", "\n".join(["version: 1", "approvers:", *persons]))
-    identity_file = vault / f"seal-identity.{_DEV_KEY_ID}"
-    write(identity_file, str(pyrage.x25519.Identity.generate()))
-    identity = pyrage.x25519.Identity.from_str(identity_file.read_text().strip())
-    write(directory / f"seal-pub.{_DEV_KEY_ID}", str(identity.to_public()))
+    for identity_file, name in (
+        (vault / f"seal-identity.{_DEV_KEY_ID}", "seal-pub"),
+        (directory / f"lock.{_DEV_KEY_ID}", "lock-pub"),
+    ):
+        write(identity_file, str(pyrage.x25519.Identity.generate()))
+        identity = pyrage.x25519.Identity.from_str(identity_file.read_text().strip())
+        write(directory / f"{name}.{_DEV_KEY_ID}", str(identity.to_public()))
     return made
 
 

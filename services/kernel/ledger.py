@@ -87,26 +87,20 @@ def entry(record: Inbound, outcome: Outcome, *, service: str, slot: int, previou
     return Message(TOPIC, None, orjson.dumps(body))
 
 
-def consultation(record: Inbound, *, by: str, why: str, now: int) -> Message:
-    """The entry of a person who opens a sealed record; committed before it is opened.
+def opened(source: tuple[str, int, int], *, by: str, why: str, now: int, second: str | None = None) -> Message:
+    """The entry of a person who opens something sealed; committed before it is opened.
 
     Args:
+        source: topic, partition and offset of what is opened, or of the record that it is about.
         by: the person's own identifier at their agency.
         why: a word of the closed list of grounds.
+        second: the person who approves it.
     """
-    return opened((record.topic, record.partition, record.offset), by=by, why=why, now=now)
-
-
-def opened(source: tuple[str, int, int], *, by: str, why: str, now: int) -> Message:
-    """The entry of a person who opens the sealed detail of one entry; committed before it is opened.
-
-    Args:
-        source: topic, partition and offset of the record that the entry is about.
-    """
+    more = {"approved_by": [second]} if second is not None else {}
     return _by_hand(
         "compliance", Operation.CONSULTATION, f"{by}/{why}/{source}", now,
         source={"topic": source[0], "partition": source[1], "offset": source[2], "previous": -1},
-        outcome="consulted", by=by, why=why,
+        outcome="consulted", by=by, why=why, **more,
     )  # fmt: skip
 
 
@@ -136,6 +130,19 @@ def release(
              "basis": basis},
         ],
         approved_by=list(by), reference=reference,
+    )  # fmt: skip
+
+
+def destroyed(
+    source: tuple[str, int, int] | None, *, by: str, why: str, second: str, now: int, reference: str | None = None
+) -> Message:
+    """The entry of what was destroyed for good: a sealed message, or (`reference`) a key with all that it opens."""
+    more = {"reference": reference} if reference is not None else {}
+    if source is not None:
+        more["source"] = {"topic": source[0], "partition": source[1], "offset": source[2], "previous": None}  # type: ignore[assignment]
+    return _by_hand(
+        "compliance", Operation.ERASURE, f"{by}/{why}/{source}/{reference}", now,
+        by=by, why=why, approved_by=[second], **more,
     )  # fmt: skip
 
 

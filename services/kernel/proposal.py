@@ -64,4 +64,4 @@ def propose(content: Notification | Disclosure, *, id_: str, now: int, sealer: S
         ("sr-sha256", made.sha256.encode()),
         ("sr-recipient", sealer.key_id.encode()),
     )
-    return Message(TOPIC, id_.encode(), sealer.seal(msgspec.msgpack.encode(made)), headers)
+    return Message(TOPIC, id_.encode(), sealer.seal_twice(msgspec.msgpack.encode(made)), headers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import orjson
 
@@ -42,7 +44,14 @@ def message(record: Inbound, reason: Reason, *, sealer: Sealer, texts: dict[str,
         value=record.value.reveal() if whole and record.value is not None else None,
         texts=texts or {},
     )
-    return Message(TOPIC, None, sealer.seal(msgspec.msgpack.encode(content)), _headers(record, reason, sealer))
+    return Message(
+        TOPIC, _key(record), sealer.seal_twice(msgspec.msgpack.encode(content)), _headers(record, reason, sealer)
+    )
+
+
+def _key(record: Inbound) -> bytes:
+    """One for each position, so that a message can be removed from the topic by its key."""
+    return hashlib.sha256(f"{record.topic}/{record.partition}/{record.offset}".encode()).hexdigest()[:32].encode()
 
 
 def outcome(

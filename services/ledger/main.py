@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from services.kernel import keys, telemetry
+from services.kernel import consult, keys, telemetry
+from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError
 from services.kernel.kafka import service
-from services.kernel.kafka.reader import Sender
+from services.kernel.kafka.reader import Sender, read_one
 from services.kernel.kafka.source import Source
 from services.kernel.ledger import TOPIC
 from services.kernel.settings import Settings, load_settings
 from services.ledger.entries import Reader
 from services.ledger.publish import Publisher
 from services.ledger.store import Store
+from services.ledger.unlock import Unlocker
 from services.ledger.writer import Limits, Writer, rare_collection
 
 __all__ = ["start"]
@@ -26,14 +28,21 @@ def start(settings: Settings) -> None:
     stop = service.Stop()
     rare_collection()
     config = settings.kafka_config()
-    key = keys.private_key(keys.load(settings.keys_dir, ["ledger"])["ledger"])
+    found = keys.load(settings.keys_dir, ["ledger", "lock"])
+    approvers = load_approvers(settings.approvers_file)
+
+    def fetch(place: consult.Source) -> bytes | None:
+        record = read_one(config, place, name="ledger")
+        return record.value.reveal() if record is not None and record.value is not None else None
+
     with Store(settings.ledger_database) as store, Sender(config) as sender:
         state = store.state()
         source = Source(config, TOPIC, name="ledger", start=state.next_offset)
         publisher = Publisher(store, sender, settings.ledger_checkpoint_file)
+        unlocker = Unlocker(fetch, sender, identity=found["lock"].material.decode(), approvers=approvers)
         writer = Writer(
-            store, source, publisher, reader=Reader(settings.schemas_dir), key=key, origin=settings.ledger_origin,
-            state=state, limits=Limits(),
+            store, source, publisher, reader=Reader(settings.schemas_dir), key=keys.private_key(found["ledger"]),
+            origin=settings.ledger_origin, state=state, limits=Limits(), appended=unlocker.appended,
         )  # fmt: skip
         telemetry.serve_metrics(settings.metrics_port)
         writer.run(stop)

@@ -42,6 +42,10 @@ class Limits:
     seconds: float = 1.0
 
 
+def _nothing(_: list[Inbound]) -> None:
+    """Nothing waits for entries."""
+
+
 def rare_collection() -> None:
     """Let the collector of cycles run seldom: entries make none, and looking for them takes a fifth of the time."""
     gc.freeze()
@@ -52,9 +56,20 @@ class Writer:
     """The one writer of a log."""
 
     def __init__(
-        self, store: Store, source: Records, publisher: Publisher, *, reader: Reader, key: Ed25519PrivateKey,
-        origin: str, state: State, limits: Limits, clock: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
+        self,
+        store: Store,
+        source: Records,
+        publisher: Publisher,
+        *,
+        reader: Reader,
+        key: Ed25519PrivateKey,
+        origin: str,
+        state: State,
+        limits: Limits,
+        appended: Callable[[list[Inbound]], None] = _nothing,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`appended` is told of each batch once it is in the log."""
         self._store = store
         self._source = source
         self._publisher = publisher
@@ -63,6 +78,7 @@ class Writer:
         self._origin = origin
         self._state = state
         self._limits = limits
+        self._appended = appended
         self._clock = clock
         self._signed_size = state.signed
         self._signed_at = 0.0
@@ -84,7 +100,8 @@ class Writer:
         3. Grow the tree; a broken link of the chain is counted and told of.
         4. Sign a checkpoint, when its time or its number has come.
         5. Append all of it in one transaction that moves the position on.
-        6. Publish the checkpoint.
+        6. Answer what only an entry in the log opens.
+        7. Publish the checkpoint.
         """
         records = self._source.read(self._limits.batch, self._limits.wait)  # 1
         if not records:
@@ -99,8 +116,9 @@ class Writer:
         self._store.append(self._state, after, leaves, kept, signed=signed, now=now)  # 5
         self._state = after
         telemetry.LEDGER_ENTRIES.inc(len(leaves))
+        self._appended(records)  # 6
         if signed is not None:
-            self._publish(after)  # 6
+            self._publish(after)  # 7
         return len(leaves)
 
     def _is_time(self, after: State) -> bool:

@@ -18,12 +18,12 @@ def build_step(settings: Settings) -> RedactorStep:
     Raises:
         ConfigError: listing the faults of what could not be loaded.
     """
-    found = keys.load(settings.keys_dir, ["pseudonym", "attest", "seal-pub"])
+    found = keys.load(settings.keys_dir, ["pseudonym", "attest", "seal-pub", "lock-pub"])
     attest, seal = found["attest"], found["seal-pub"]
     return RedactorStep(
         feeds=load_feeds(settings.schemas_dir),
         engine=TextEngine.build(),
         secrets=Secrets(keys.secret(found["pseudonym"]), keys.private_key(attest), attest.id),
-        sealer=Sealer(seal.material.decode("ascii", "replace"), key_id=seal.id),
+        sealer=Sealer.of(seal, found["lock-pub"]),
         versions={"redactor": version("safe-reporting")},
     )

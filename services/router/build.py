@@ -59,12 +59,14 @@ def build_step(settings: Settings) -> SwitchingStep:
 def _step(settings: Settings, policies_dir: Path, profile: str) -> RouterStep:
     rules = load_rules(schemas_dir=settings.schemas_dir, policies_dir=policies_dir, profile=profile)
     partners = [partner.id for partner in rules.registry.partners]
-    found = keys.load(settings.keys_dir, ["attest-pub", "seal-pub", *(f"partner-{name}" for name in partners)])
+    found = keys.load(
+        settings.keys_dir, ["attest-pub", "seal-pub", "lock-pub", *(f"partner-{name}" for name in partners)]
+    )
     attest, seal = found["attest-pub"], found["seal-pub"]
     return RouterStep(
         rules=rules,
         attest_keys={attest.id: keys.public_key(attest)},
         partner_keys={name: keys.secret(found[f"partner-{name}"]) for name in partners},
-        sealer=Sealer(seal.material.decode("ascii", "replace"), key_id=seal.id),
+        sealer=Sealer.of(seal, found["lock-pub"]),
         versions={"router": version("safe-reporting")},
     )

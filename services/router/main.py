@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 from services.kernel import consent
+from services.kernel.approvers import load_approvers
 from services.kernel.kafka import service
 from services.kernel.kafka.topology import load_topology
 from services.kernel.kafka.watch import Watch
 from services.kernel.settings import Settings, load_settings
 from services.router.lease import CONTROL, ControlLease, PolicySets
-from services.router.manifest import load_approvers
 from services.router.step import load_rules
 
 __all__ = ["start"]

@@ -14,26 +14,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from services.kernel import policy_file
 from services.kernel.approval import Approval, Approver, Request, verify
-from services.kernel.errors import ConfigError
 from services.kernel.jsonio import canonical
-from services.kernel.policy_file import Strict
 
 ACTION = "policy"
-APPROVERS_ID = "urn:safe-reporting:approvers:1.0"
 _SUFFIXES = frozenset({".yaml", ".cedar", ".cedarschema"})
 #: Folders and files beside the set: they say nothing of what leaves.
 _BESIDE = frozenset({"scenarios", "approvers.yaml"})
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-
-
-class ApproversFile(Strict, frozen=True):
-    """The whole of `approvers.yaml`."""
-
-    version: Annotated[int, Meta(ge=1, le=1)]
-    approvers: tuple[Approver, ...]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,23 +59,6 @@ def set_hash(folder: Path) -> str:
             data = path.read_bytes()
             digest.update(f"{name.as_posix()}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()
-
-
-def load_approvers(path: Path) -> dict[str, Approver]:
-    """Read the persons who may approve, by id.
-
-    Raises:
-        ConfigError: listing every fault of the file; an id or a key given twice.
-    """
-    schema = policy_file.json_schema(ApproversFile, identifier=APPROVERS_ID, title="Approvers of safe-reporting")
-    held = policy_file.read(path, ApproversFile, schema=schema, what="approvers").approvers
-    faults = []
-    for what in ("id", "key"):
-        values = [getattr(approver, what) for approver in held]
-        faults += [f"{what} `{value}` is given twice" for value in sorted({v for v in values if values.count(v) > 1})]
-    if faults:
-        raise ConfigError(f"approvers `{path.name}`", faults)
-    return {approver.id: approver for approver in held}
 
 
 def read_manifest(data: bytes) -> Manifest:

@@ -15,8 +15,8 @@ from services.kernel.notification import FEWEST, Notification, coarsened
 from services.kernel.proposal import TOPIC as PROPOSALS
 from services.router.partners import Registry
 
-#: Who may touch a sealed topic: the command that two persons use, and the redactor for what waits.
-RELEASER, PREPARER = "cli-duty", "redactor"
+#: Who may touch a sealed topic: the command that two persons use, the redactor and the outer lock for what waits.
+RELEASER, PREPARER, UNLOCKER = "cli-duty", "redactor", "ledger"
 _WANTED = Notification("Nationality", ("labour",), "male", "18-24", "North West", "2026-Q3")
 _OTHERS: Mapping[str, object] = {
     "nationality": "Another", "exploitation": ("sexual",), "sex": "female", "age_band": "65+", "region": None,
@@ -39,6 +39,7 @@ def prove_reach(topology: Topology, registry: Registry, duties: Iterable[Duty]) 
     for acl, topic in itertools.product(sorted(topology.acls), sorted(topics)):
         covers = acl.resource == "topic" and (topic.startswith(acl.name) if acl.prefix else acl.name == topic)
         prepares = acl.principal == PREPARER and topic == PROPOSALS and acl.operation != "read"
+        prepares |= acl.principal == UNLOCKER and topic == PROPOSALS and acl.operation != "write"
         own = topic in cases and acl.principal == f"advocate-{topic.removeprefix(TOPIC_PREFIX)}"
         if covers and acl.principal != RELEASER and not prepares and not (own and acl.operation != "write"):
             faults.append(f"`{acl.principal}` may {acl.operation} `{topic}`")

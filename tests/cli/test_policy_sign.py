@@ -11,9 +11,10 @@ from typer.testing import CliRunner, Result
 
 from services.cli.app import app
 from services.kernel import keys
+from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.paths import ROOT
-from services.router.manifest import load_approvers, set_hash
+from services.router.manifest import set_hash
 
 
 def sign(folder: Path, person: str, *more: str, policies: Path = ROOT / "policies") -> Result:

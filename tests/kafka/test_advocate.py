@@ -29,7 +29,7 @@ PERSON = "PC-001P1"
 
 @pytest.fixture(scope="module")
 def pipeline(broker: EmbeddedKafka) -> Iterator[Pipeline]:
-    with Pipeline(broker, redactors=1, routers=1) as made:
+    with Pipeline(broker, redactors=1, routers=1, ledgers=1) as made:
         yield made
         ends = time.monotonic() + 60
         while unrouted(made):  # another pipeline's router has other keys: leave it nothing

@@ -21,7 +21,7 @@ from services.kernel.paths import ROOT
 from services.kernel.proposal import TOPIC as PROPOSALS
 from services.kernel.proposal import Proposal
 from services.kernel.record import Inbound
-from services.kernel.sealing import open_sealed
+from services.kernel.sealing import open_sealed, unlock
 
 pytestmark = pytest.mark.kafka
 TOPIC = "sealed.msa-s52"
@@ -35,7 +35,7 @@ def pipeline(broker: EmbeddedKafka) -> Iterator[Pipeline]:
     other = json.loads(json.dumps(sample.value))
     other["potentialVictim"]["nationality"] = "Tongan"
     other["referral"]["id"] = f"NRM-other-{time.time_ns()}"
-    with Pipeline(broker, redactors=1, routers=0) as made:
+    with Pipeline(broker, redactors=1, routers=0, ledgers=1) as made:
         before = len(made.entries())
         made.send([*(number(sample, time.time_ns() + n) for n in range(6)), sample.message(other)])
         ends = time.monotonic() + 60
@@ -56,10 +56,12 @@ def environment(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Path:
 def proposals(pipeline: Pipeline, nationality: str = "Brazilian") -> list[Inbound]:
     """Those of this pipeline, whose identity opens them, about somebody of `nationality`; the same order each time."""
     identity = (pipeline.keys_dir / "compliance" / "seal-identity.dev").read_text().strip()
+    lock = (pipeline.keys_dir / "lock.dev").read_text().strip()
     found = []
     for record in sorted(pipeline.read(PROPOSALS), key=lambda record: (record.partition, record.offset)):
         try:
-            opened = open_sealed(record.value.reveal() if record.value else b"", identity)
+            inner = unlock(record.value.reveal() if record.value else b"", lock)
+            opened = open_sealed(inner, identity)
         except RefusedError:
             continue
         if msgspec.msgpack.decode(opened, type=Proposal).notification().nationality == nationality:

@@ -1,4 +1,4 @@
-"""`quarantine list` and `open` on a real broker: metadata only, and no opening without an entry."""
+"""`quarantine` on a real broker: metadata only, and no content without an entry, a second person and the ledger."""
 
 from __future__ import annotations
 
@@ -6,105 +6,152 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services.cli import quarantine as command_module
-from services.kernel import keys, quarantine
-from services.kernel.errors import RefusedError, UnreachableError
+from services.cli.pipeline import Pipeline, load_samples
+from services.kernel import keys
 from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.kafka.reader import read_all, send
-from services.kernel.record import Inbound
-from services.kernel.sealing import Sealer
-from services.kernel.sensitive import SensitiveBytes
-from services.kernel.vocabulary import Reason
+from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.paths import ROOT
+from services.kernel.record import Message
 
 pytestmark = pytest.mark.kafka
 VALUE = b"\xffnot json, Qzvsecret"
 
 
 @pytest.fixture(scope="module")
-def held(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("keys")
-    keys.init_dev(folder, [])
-    sealer = Sealer(keys.load(folder, ["seal-pub"])["seal-pub"].material.decode(), key_id="dev")
-    record = Inbound("agency.gmp.marac", 2, 77, 0, None, SensitiveBytes(VALUE), ())
-    send(broker.client_config("admin"), [(quarantine.message(record, Reason.NOT_UTF8, sealer=sealer), 3)])
-    return folder / "compliance" / "seal-identity.dev"
+def pipeline() -> Iterator[Pipeline]:
+    """A broker of its own, so that the ledger service has only its entries to read; one record is held."""
+    with EmbeddedKafka() as broker:
+        apply(broker.client_config("admin"), load_topology(), profile="embedded")
+        with Pipeline(broker, routers=0, ledgers=1) as made:
+            sample = next(s for s in load_samples(ROOT / "samples") if s.topic.endswith("marac"))
+            bad = Message(sample.topic, b"k", VALUE, sample.message().headers)
+            made.send([bad, bad], partition=lambda _: 2)
+            made.wait(2, seconds=60, routed=False)
+            yield made
 
 
-def command(broker: EmbeddedKafka, principal: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def command(pipeline: Pipeline, *arguments: str, principal: str = "compliance") -> subprocess.CompletedProcess[bytes]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
+    approvers = {"SR_APPROVERS_FILE": str(pipeline.keys_dir / "approvers.yaml")}
     return subprocess.run(
         [sys.executable, "-m", "services.cli.app", "quarantine", *arguments],
-        env=clean | broker.environment(principal),
+        env=clean | pipeline.broker.environment(principal) | approvers,
         capture_output=True,
         timeout=60,
     )
 
 
-def position(broker: EmbeddedKafka) -> str:
-    done = command(broker, "compliance", "list", "--json")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return str(next(row["position"] for row in rows if row["source"] == "agency.gmp.marac/2/77"))
+def listed(pipeline: Pipeline) -> list[dict[str, str]]:
+    return [json.loads(line) for line in command(pipeline, "list", "--json").stdout.splitlines()]
 
 
-def consultations(broker: EmbeddedKafka) -> list[dict[str, str]]:
-    records = read_all(broker.client_config("admin"), "ledger", name="admin")
-    entries = [json.loads(r.value.reveal()) for r in records if r.value]
-    return [entry for entry in entries if entry["operation"] == "consultation"]
+def persons(pipeline: Pipeline, *, by: str = "A1", second: str = "second-approver", why: str = "audit") -> list[str]:
+    key = str(pipeline.keys_dir / "approvers" / "second-approver.dev")
+    return ["--by", by, "--why", why, "--second", second, "--second-key", key]
 
 
-def test_the_list_shows_metadata_and_no_content(broker: EmbeddedKafka, held: Path) -> None:
-    done = command(broker, "compliance", "list")
+def identity(pipeline: Pipeline) -> list[str]:
+    return ["--identity", str(pipeline.keys_dir / "compliance" / "seal-identity.dev")]
+
+
+def by_hand(pipeline: Pipeline) -> list[dict[str, object]]:
+    return [entry for entry in pipeline.entries() if entry["service"] == "compliance"]
+
+
+def test_the_list_shows_metadata_and_no_content(pipeline: Pipeline) -> None:
+    done = command(pipeline, "list")
     assert done.returncode == 0
-    assert b"agency.gmp.marac/2/77" in done.stdout
+    assert b"quarantine: 2" in done.stdout
+    assert {row["source"] for row in listed(pipeline)} == {f"agency.marac-office.marac/2/{n}" for n in (0, 1)}
     assert b"format" in done.stdout
     assert b"not_utf8" not in done.stdout
     assert b"Qzvsecret" not in done.stdout
 
 
-def test_opening_writes_who_and_why_first(broker: EmbeddedKafka, held: Path) -> None:
-    before = len(consultations(broker))
-    done = command(
-        broker, "compliance", "open", position(broker), "--identity", str(held), "--by", "A1", "--why", "audit"
-    )
-    assert done.returncode == 0
+def test_two_persons_open_and_the_ledger_says_who_first(pipeline: Pipeline) -> None:
+    before = len(by_hand(pipeline))
+    done = command(pipeline, "open", listed(pipeline)[0]["position"], *identity(pipeline), *persons(pipeline))
+    assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip(b"\n") == VALUE
     assert b"not_utf8" in done.stderr
-    entries = consultations(broker)
-    assert len(entries) == before + 1
-    assert (entries[-1]["by"], entries[-1]["why"], entries[-1]["outcome"]) == ("A1", "audit", "consulted")
+    (entry,) = by_hand(pipeline)[before:]
+    assert (entry["by"], entry["why"], entry["outcome"]) == ("A1", "audit", "consulted")
+    assert entry["approved_by"] == ["second-approver"]
 
 
-def test_without_the_entry_nothing_is_opened(
-    broker: EmbeddedKafka, held: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"by": "second-approver"}, b"the second person is the first"),
+        ({"second": "first-approver"}, b"does not verify"),
+        ({"second": "nobody"}, b"nobody who may approve"),
+        ({"by": " "}, b"`--by` is empty"),
+    ],
+)
+def test_what_no_second_person_carries_is_refused(pipeline: Pipeline, change: dict[str, str], says: bytes) -> None:
+    position = listed(pipeline)[0]["position"]
+    done = command(pipeline, "open", position, *identity(pipeline), *persons(pipeline, **change))
+    assert done.returncode in (2, 4)
+    assert says in done.stderr
+    assert b"Qzvsecret" not in done.stdout
+    assert b"Traceback" not in done.stderr
+
+
+def test_without_the_ledger_service_nothing_is_opened(pipeline: Pipeline) -> None:
+    service = next(slot for slot in pipeline.slots if slot.service == "ledger")
+    service.process.kill()
+    service.process.wait()
+    try:
+        done = command(pipeline, "open", listed(pipeline)[0]["position"], *identity(pipeline), *persons(pipeline))
+        assert done.returncode == 4
+        assert b"the ledger service does not answer" in done.stderr
+        assert done.stdout == b""
+    finally:
+        service.process = pipeline._start("ledger", 0)
+
+
+def test_a_service_may_not_read_quarantine_and_another_identity_opens_nothing(
+    pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    def refused(*_: object) -> None:
-        raise UnreachableError("the ledger does not answer")
-
-    monkeypatch.setattr(command_module, "send", refused)
-    for name, value in broker.environment("compliance").items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(RefusedError, match="not opened, because the ledger did not take the entry"):
-        command_module.open_(position(broker), identity=held, by="A1", why=command_module.Why.AUDIT)
-    assert VALUE not in capfdbinary.readouterr().out
-
-
-def test_a_service_may_not_read_quarantine(broker: EmbeddedKafka) -> None:
-    done = command(broker, "router", "list")
+    done = command(pipeline, "list", principal="router")
     assert done.returncode == 4
     assert b"refuses this principal" in done.stderr
-
-
-def test_another_identity_opens_nothing(broker: EmbeddedKafka, held: Path, tmp_path: Path) -> None:
-    keys.init_dev(tmp_path / "other", [])
-    other = tmp_path / "other" / "compliance" / "seal-identity.dev"
-    done = command(
-        broker, "compliance", "open", position(broker), "--identity", str(other), "--by", "A1", "--why", "audit"
-    )
+    keys.init_dev(tmp_path, [])
+    other = ["--identity", str(tmp_path / "compliance" / "seal-identity.dev")]
+    done = command(pipeline, "open", listed(pipeline)[0]["position"], *other, *persons(pipeline))
     assert done.returncode == 4
     assert done.stdout == b""
     assert b"does not open it" in done.stderr
-    assert b"Traceback" not in done.stderr
+
+
+def test_release_goes_through_the_redactor_again(pipeline: Pipeline) -> None:
+    before = len(pipeline.entries())
+    done = command(pipeline, "release", listed(pipeline)[0]["position"], *identity(pipeline), *persons(pipeline))
+    assert done.returncode == 0, done.stderr
+    ends = time.monotonic() + 30
+    while not [e for e in pipeline.entries()[before:] if e["service"] == "redactor"]:
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+    (again,) = [e for e in pipeline.entries()[before:] if e["service"] == "redactor"]
+    assert (again["outcome"], again["source"]["topic"]) == ("quarantined", "agency.marac-office.marac")
+    assert pipeline.read("agency.marac-office.marac")[-1].value == pipeline.read("agency.marac-office.marac")[0].value
+    assert pipeline.read("partner.idva-service") == []
+
+
+def test_what_is_destroyed_is_gone_from_the_list_with_its_entry(pipeline: Pipeline) -> None:
+    rows = listed(pipeline)
+    refused = command(pipeline, "destroy", rows[0]["position"], *persons(pipeline, by="second-approver"))
+    assert refused.returncode == 4
+    done = command(pipeline, "destroy", rows[0]["position"], *persons(pipeline, why="fault_review"))
+    assert done.returncode == 0, done.stderr
+    assert [row["position"] for row in listed(pipeline)] == [row["position"] for row in rows[1:]]
+    entry = by_hand(pipeline)[-1]
+    assert (entry["operation"], entry["approved_by"], entry["why"]) == ("erasure", ["second-approver"], "fault_review")
+    gone = command(pipeline, "open", rows[0]["position"], *identity(pipeline), *persons(pipeline))
+    assert b"nothing at" in gone.stderr

@@ -10,9 +10,10 @@ import pytest
 from services.kernel.detail import Detail, read_detail, seal_detail
 from services.kernel.errors import RefusedError
 from services.kernel.sealing import BLOCK, FRAME, Sealer, open_sealed
+from tests.locks import LOCK
 
 IDENTITY = pyrage.x25519.Identity.generate()
-SEALER = Sealer(str(IDENTITY.to_public()), key_id="test")
+SEALER = Sealer(str(IDENTITY.to_public()), key_id="test", lock=LOCK)
 
 
 @pytest.mark.parametrize("masks", [0, 1, 60])
@@ -52,11 +53,11 @@ def test_the_size_tells_nothing_however_much_was_masked(detail: Detail) -> None:
     sealed = []
 
     class Recorder(Sealer):
-        def seal(self, data: bytes, *, pad: bool = True) -> bytes:
+        def seal(self, data: bytes) -> bytes:
             sealed.append(len(data))
-            return super().seal(data, pad=pad)
+            return super().seal(data)
 
-    made = seal_detail(detail, Recorder(str(IDENTITY.to_public()), key_id="test"))
+    made = seal_detail(detail, Recorder(str(IDENTITY.to_public()), key_id="test", lock=LOCK))
     assert sealed[0] <= BLOCK - FRAME
     assert BLOCK < len(made) < BLOCK + 500
     found = read_detail(open_sealed(made, str(IDENTITY)))

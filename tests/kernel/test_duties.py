@@ -38,6 +38,7 @@ def test_a_sealed_topic_is_out_of_the_routers_reach() -> None:
     assert {name: topics for name, topics in reach.items() if topics} == {
         "cli-duty": sealed,
         "redactor": {"duty.proposal"},
+        "ledger": {"duty.proposal"},
         **{principal: {topic} for topic, principal in cases.items()},
     }
 

@@ -19,7 +19,8 @@ from services.kernel.notification import (
     quarter,
 )
 from services.kernel.proposal import Proposal, propose
-from services.kernel.sealing import Sealer, open_sealed
+from services.kernel.sealing import Sealer, open_sealed, unlock
+from tests.locks import LOCK, LOCK_IDENTITY
 
 NOTHING = Notification(None, None, None, None, None, "2026-Q3")
 FULL = Notification("Brazilian", ("labour",), "male", "18-24", "North West", "2026-Q3")
@@ -95,9 +96,12 @@ def test_the_inverted_scan_lets_closed_words_pass() -> None:
 
 def test_a_proposal_is_sealed_and_its_hash_is_salted() -> None:
     identity = pyrage.x25519.Identity.generate()
-    sealer = Sealer(str(identity.to_public()), key_id="test")
+    sealer = Sealer(str(identity.to_public()), key_id="test", lock=LOCK)
     made = [propose(FULL, id_="ab" * 16, now=0, sealer=sealer) for _ in range(2)]
-    opened = [msgspec.msgpack.decode(open_sealed(m.value or b"", str(identity)), type=Proposal) for m in made]
+    opened = [
+        msgspec.msgpack.decode(open_sealed(unlock(m.value or b"", LOCK_IDENTITY), str(identity)), type=Proposal)
+        for m in made
+    ]
     hashes = [dict(message.headers)["sr-sha256"].decode() for message in made]
     assert [proposal.notification() for proposal in opened] == [FULL, FULL]
     assert hashes == [proposal.sha256 for proposal in opened]

@@ -18,9 +18,10 @@ from services.kernel.mask import TOKEN
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.schema import Feeds, load_feeds, load_tags
 from services.kernel.schema.tags import Tags
-from services.kernel.sealing import Sealer, open_sealed
+from services.kernel.sealing import Sealer, open_sealed, unlock
 from services.kernel.sensitive import SensitiveBytes
 from services.redactor.step import RedactorStep, Secrets
+from tests.locks import LOCK, LOCK_IDENTITY
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_770_000_000_000  # 2026-02-02
@@ -78,7 +79,7 @@ def make_step(engine: Any = None, **changes: Any) -> RedactorStep:
         "feeds": feeds(),
         "engine": engine or FakeEngine(),
         "secrets": Secrets(b"p" * 32, ATTEST, "test"),
-        "sealer": Sealer(str(IDENTITY.to_public()), key_id="test"),
+        "sealer": Sealer(str(IDENTITY.to_public()), key_id="test", lock=LOCK),
         "versions": {"redactor": "0"},
     }
     return RedactorStep(**{**options, **changes})
@@ -121,7 +122,7 @@ def opened(outcome: Outcome) -> Detail:
 
 def unsealed(message: Message) -> bytes:
     assert message.value is not None
-    return open_sealed(message.value, str(IDENTITY))
+    return open_sealed(unlock(message.value, LOCK_IDENTITY), str(IDENTITY))
 
 
 def redacted(outcome: Outcome) -> Any:

@@ -18,6 +18,7 @@ from services.kernel.record import Batch, Inbound, Outcome
 from services.kernel.sealing import Sealer, open_sealed
 from services.kernel.sensitive import SensitiveBytes
 from services.router.step import RouterStep, Rules, load_rules
+from tests.locks import LOCK
 
 SIGNER = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -39,7 +40,7 @@ def make_step(held: Rules | None = None) -> RouterStep:
         rules=held,
         attest_keys={"test": SIGNER.public_key()},
         partner_keys={p.id: bytes([n]) * 32 for n, p in enumerate(held.registry.partners, 1)},
-        sealer=Sealer(str(IDENTITY.to_public()), key_id="test"),
+        sealer=Sealer(str(IDENTITY.to_public()), key_id="test", lock=LOCK),
         versions={"router": "test"},
     )
 

@@ -11,13 +11,14 @@ import msgspec
 import pytest
 
 from services.kernel.approval import sign
+from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound
 from services.kernel.sensitive import SensitiveBytes
 from services.router.lease import ControlLease, PolicySets
-from services.router.manifest import Manifest, accept, in_force, load_approvers, read_manifest, revoked, set_hash
+from services.router.manifest import Manifest, accept, in_force, read_manifest, revoked, set_hash
 from services.router.profiles import load_profile
 from tests.kernel.test_approval import APPROVERS, KEYS
 from tests.kernel.test_consent import GIVEN

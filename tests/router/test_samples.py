@@ -20,6 +20,7 @@ from services.redactor.step import RedactorStep, Secrets
 from services.redactor.text.engine import TextEngine
 from services.redactor.text.model import Kind, Redaction, Voucher
 from services.router.residual_words import load_words
+from tests.locks import LOCK
 from tests.router.helpers import IDENTITY, NOW, SIGNER, batch, make_step
 
 #: Classes of which the router's own list must know the plain words, whatever the grammar around them.
@@ -58,7 +59,7 @@ def redact(sample: dict[str, Any], own: Any) -> Inbound | None:
         feeds=feeds(),
         engine=own,
         secrets=Secrets(b"\3" * 32, Ed25519PrivateKey.from_private_bytes(SIGNER.private_bytes_raw()), "test"),
-        sealer=Sealer(str(IDENTITY.to_public()), key_id="test"),
+        sealer=Sealer(str(IDENTITY.to_public()), key_id="test", lock=LOCK),
         versions={},
     )
     headers = tuple((name, SensitiveBytes(value.encode())) for name, value in sample["headers"].items())

@@ -15,6 +15,7 @@ from services.kernel.record import Decision, Inbound, Outcome
 from services.kernel.sealing import Sealer
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import CoarseReason, Operation, OutcomeKind, Reason, Role
+from tests.locks import LOCK
 from tests.schemas.files import FEEDS, MESSAGES, SCHEMAS, Schema, read
 
 
@@ -110,7 +111,7 @@ def test_quarantine_envelope_holds_coarse_reasons_only() -> None:
         "sr-source-partition": "1", "sr-source-offset": "7", "sr-time": TIME, "sr-recipient": "seal-2026-q1",
     }  # fmt: skip
     assert valid("quarantine-envelope", headers)
-    sealer = Sealer(str(pyrage.x25519.Identity.generate().to_public()), key_id="seal-2026-q1")
+    sealer = Sealer(str(pyrage.x25519.Identity.generate().to_public()), key_id="seal-2026-q1", lock=LOCK)
     made = quarantine.message(RECORD, Reason.SCHEMA_INVALID, sealer=sealer)
     assert valid("quarantine-envelope", {name: value.decode() for name, value in made.headers})
     assert not valid("quarantine-envelope", {**headers, "sr-reason": "text_held"})

@@ -61,6 +61,39 @@ def read_all(
         consumer.close()
 
 
+def read_one(config: Mapping[str, str], source: tuple[str, int, int], *, name: str) -> Inbound | None:
+    """The committed record at (topic, partition, offset); None where there is none any more.
+
+    Raises:
+        SafeReportingError: broker unreachable, principal refused, topic missing.
+    """
+    topic, partition, offset = source
+    consumer = Consumer(
+        {
+            **config,
+            "group.id": f"{name}-one",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "latest",
+            "receive.message.max.bytes": 64 * 1024 * 1024,
+            "fetch.wait.max.ms": 20,
+            "logger": quiet(),
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        message = consumer.poll(10.0)
+        if message is None:
+            raise UnreachableError(f"reading `{topic}`: no answer")
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            raise translate(error, f"reading `{topic}`")
+        return inbound(message) if error is None and message.offset() == offset else None
+    finally:
+        consumer.close()
+
+
 def tail(config: Mapping[str, str], topics: list[str], *, name: str, done: Callable[[], bool]) -> Iterator[Inbound]:
     """Yield committed records that arrive in `topics` from now on, until `done()`.
 

@@ -1,0 +1,76 @@
+"""Open what is sealed twice: entries first, answers of the ledger service, then the reader's own identity."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli.policy_sign import private_key
+from services.kernel import consult
+from services.kernel.approval import sign
+from services.kernel.consult import Source
+from services.kernel.errors import RefusedError, SafeReportingError
+from services.kernel.kafka.reader import read_all, send
+from services.kernel.sealing import open_sealed
+
+_PATIENCE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who looks, why, and who is the second person with which private key."""
+
+    by: str
+    why: str
+    second: str
+    key: Path
+    reference: str = "consultation"
+
+
+def open_twice(
+    config: Mapping[str, str], sources: Sequence[Source], readers: Readers, identity: str, *, name: str
+) -> list[bytes]:
+    """What stands at each position, in their order.
+
+    1. The second person signs each position; the entries go to the ledger.
+    2. The ledger service answers once they are in the log; no answer: nothing is opened.
+    3. The identity opens what is left.
+
+    Args:
+        name: prefix of the group names, which the principal's permissions must cover.
+
+    Raises:
+        RefusedError: the ledger did not take the entries or does not answer, the second person may not approve, or
+            the identity is another.
+    """
+    now, key = int(time.time() * 1000), private_key(readers.key)
+    asked = {}
+    for source in sources:
+        wanted = consult.request(source, by=readers.by, why=readers.why)
+        approval = sign(wanted, key, by=readers.second, reason=readers.why, reference=readers.reference, now=now)
+        id_, entry = consult.ask(source, approval, by=readers.by, why=readers.why, now=now)
+        asked[id_] = entry
+    try:
+        send(config, [(entry, 0) for entry in asked.values()])  # 1
+    except SafeReportingError as error:
+        raise RefusedError(f"not opened, because the ledger did not take the entry: {error}") from error
+    answers = _answers(config, set(asked), name)  # 2
+    return [open_sealed(answers[id_], identity) for id_ in asked]  # 3
+
+
+def _answers(config: Mapping[str, str], wanted: set[str], name: str) -> dict[str, bytes]:
+    ends = time.monotonic() + _PATIENCE
+    found: dict[str, bytes] = {}
+    while wanted - found.keys():
+        if time.monotonic() > ends:
+            raise RefusedError("not opened: the entry is written, but the ledger service does not answer; is it up?")
+        for record in read_all(config, consult.TOPIC, name=name):
+            id_ = record.key.reveal().decode("ascii", "replace") if record.key is not None else ""
+            if id_ in wanted:
+                if refused := record.header(consult.REFUSED):
+                    raise RefusedError(f"not opened: {refused.decode('utf-8', 'replace')}")
+                found[id_] = record.value.reveal() if record.value is not None else b""
+        time.sleep(0.1)
+    return found
