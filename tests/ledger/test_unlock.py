@@ -15,7 +15,7 @@ from services.kernel.record import Inbound, Message
 from services.kernel.sealing import Sealer, open_sealed
 from services.kernel.sensitive import SensitiveBytes
 from services.ledger.unlock import Unlocker
-from tests.kernel.test_approval import APPROVERS, KEYS, NOW
+from tests.kernel.test_approval import KEYS, NOW, approver
 from tests.locks import LOCK, LOCK_IDENTITY
 
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -23,6 +23,7 @@ SOURCE = ("quarantine", 2, 7)
 SECRET = b"a whole record"
 SEALED = Sealer(str(IDENTITY.to_public()), key_id="test", lock=LOCK).seal_twice(SECRET)
 FIRST, SECOND = sorted(KEYS)[:2]
+APPROVERS = {name: approver(name, actions=("consult",)) for name in (FIRST, SECOND)}
 
 
 class Outbox:

@@ -66,7 +66,8 @@ def test_entries_that_the_code_writes_are_valid(kind: OutcomeKind) -> None:
 
 @pytest.mark.parametrize("why", Why)
 def test_consultations_that_the_code_writes_are_valid(why: Why) -> None:
-    made = ledger.consultation(RECORD, by="18204", why=why.value, now=1_770_000_000_000)
+    place = (RECORD.topic, RECORD.partition, RECORD.offset)
+    made = ledger.opened(place, by="18204", why=why.value, second="18205", now=1_770_000_000_000)
     assert made.value is not None
     assert valid("ledger-entry", orjson.loads(made.value))
 
