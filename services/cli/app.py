@@ -10,6 +10,7 @@ from rich.console import Console
 
 from services.cli import (
     audit,
+    audit_retention,
     bench,
     consent,
     demo,
@@ -45,6 +46,9 @@ app.add_typer(consent.app, name="consent", help="What a person allowed: record i
 app.add_typer(duty.app, name="duty", help="What a statutory duty demands: list it, release it as two persons.")
 app.add_typer(quarantine.app, name="quarantine", help="What failed closed: list it, open one with its key.")
 app.add_typer(audit.app, name="audit", help="The ledger: search, prove, export, reconcile with the topics.")
+for command in (audit_retention.expire, audit_retention.hold, audit_retention.lift, audit_retention.holds):
+    audit.app.command()(command)
+audit.app.command()(audit_retention.subject)
 app.add_typer(leak.app, name="leak", help="Something got out: trace it, recall it, keep the clock, prove it.")
 app.add_typer(keys.app, name="keys", help="Keys of a deployment.")
 app.add_typer(bench.app, name="bench", help="Measure throughput and latency.")

@@ -156,7 +156,7 @@ def statement(
 ) -> None:
     """What was done with a record, in the words of DPA 2018 s.62: operation, when, by whom, to whom, on what basis."""
     with opened_store() as store, store.connection() as connection:
-        rows = [row for found in search(connection, _query(record=record)) for row in _said(found)]
+        rows = [row for found in search(connection, _query(record=record)) for row in statement_rows(found)]
     if as_json:
         for row in rows:
             print(json.dumps(row))
@@ -365,7 +365,7 @@ def _cells(found: Found) -> list[str]:
     return [*(str(entry[name] or "") for name in names), ", ".join(out)]
 
 
-def _said(found: Found) -> Iterator[dict[str, Any]]:
+def statement_rows(found: Found) -> Iterator[dict[str, Any]]:
     """One line for each operation; a disclosure has one for each partner that got something."""
     entry = found.entry
     if entry is None:

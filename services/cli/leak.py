@@ -185,17 +185,17 @@ def _due(settings: Settings, store: Store) -> list[recalls.Delivery]:
     with store.connection() as connection:
         found = {one.place: one for one in recalls.overtaken(connection)}
         if asked := recalls.withdrawn(connection):
-            held = _records_of(settings, {subject for subject, _, _ in asked})
+            held = records_of(settings, {subject for subject, _, _ in asked})
             found |= {one.place: one for one in recalls.without_consent(connection, asked, held)}
     return list(found.values())
 
 
-def _records_of(settings: Settings, subjects: set[str]) -> dict[str, set[str]]:
+def records_of(settings: Settings, subjects: set[str], *, name: str = NAME) -> dict[str, set[str]]:
     """In which retained records these persons stand: the redactor's signed claims say so."""
     public = keys.load(settings.keys_dir, ["attest-pub"])["attest-pub"]
     known = {public.id: keys.public_key(public)}
     found: dict[str, set[str]] = {}
-    for record in read_all(settings.kafka_config(), "redacted", name=NAME, deadline=600.0):
+    for record in read_all(settings.kafka_config(), "redacted", name=name, deadline=600.0):
         try:
             value = record.value.reveal() if record.value is not None else b""
             claims = verify_attestation(record.header(HEADER), value, known)

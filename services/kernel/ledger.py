@@ -146,6 +146,17 @@ def destroyed(
     )  # fmt: skip
 
 
+def erased(reference: str, *, by: str, now: int) -> Message:
+    """The entry of an expiry, before it happens; `reference` names the leaves."""
+    return _by_hand("retention", Operation.ERASURE, f"{by}/{reference}", now, by=by, why="expiry", reference=reference)
+
+
+def held(name: str, *, by: str, placed: bool, now: int) -> Message:
+    """The entry of a hold that was placed or lifted."""
+    why = "hold_placed" if placed else "hold_lifted"
+    return _by_hand("retention", Operation.ALTERATION, f"{by}/{name}/{why}", now, by=by, why=why, reference=name)
+
+
 def recall(
     record: str, sent: Iterable[tuple[str, str]], *, source: tuple[str, int, int], reference: str, by: str, now: int
 ) -> Message:

@@ -54,7 +54,7 @@ class Attacker:
             known = folds != fold
             weights, middle, scale = self._fit(self._x[known], self._y[known])
             scores[~known] = ((self._x[~known] - middle) / scale) @ weights
-        return _auc(scores, self._y)
+        return rank_auc(scores, self._y)
 
     def words(self, count: int = 12) -> list[tuple[str, float]]:
         """The features that tell most, with their weight a standard deviation; above zero: foreign."""
@@ -77,7 +77,7 @@ class Attacker:
         return weights, middle, scale
 
 
-def _auc(scores: Array, y: Array) -> float:
+def rank_auc(scores: Array, y: Array) -> float:
     """Mann and Whitney's statistic over all pairs; a tie counts half."""
     difference = scores[y == 1][:, None] - scores[y == 0][None, :]
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))

@@ -1,0 +1,103 @@
+"""Content expires and the tree stays provable; a hold keeps it; and nobody finds the content of an erased entry."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import secrets
+from pathlib import Path
+
+import orjson
+import sqlalchemy as sa
+
+from services.kernel import ledger
+from services.ledger import export, retention, tables
+from services.ledger.retention import Span
+from services.ledger.search import Query, search
+from services.ledger.store import Hashes, Store
+from services.ledger.verify import Tampering, verify
+from tests.ledger.helpers import KEY, NOW, READER, append, entries, record, url
+
+PUBLIC = KEY.public_key()
+COUNT = 400
+BEFORE = NOW + 200_000  # entries are a second apart: the first 200 are older
+
+
+def expire(store: Store, spans: list[Span]) -> int:
+    append(store, [ledger.erased(span.reference, by="A1", now=NOW).value or b"" for span in spans])
+    with store.connection() as connection:
+        assert retention.said(connection, spans)
+    return retention.erase(store, spans)
+
+
+def spans(store: Store) -> list[Span]:
+    with store.connection() as connection:
+        return retention.expiring(connection, BEFORE)
+
+
+def test_what_is_old_goes_with_its_entry_and_the_log_still_verifies(tmp_path: Path) -> None:
+    with Store(url(tmp_path)) as store:
+        append(store, list(entries(COUNT)))
+        wanted = spans(store)
+        assert wanted == [Span(0, 199)]
+        with store.connection() as connection:
+            assert not retention.said(connection, wanted)
+        assert expire(store, wanted) == 200
+        report = verify(store, PUBLIC, READER)
+        assert (report.findings, report.erased) == ([], 200)
+        assert spans(store) == []
+        signed = append(store, list(entries(2, COUNT)))
+        assert signed is not None
+        out = tmp_path / "export"
+        with store.connection() as connection:
+            assert list(search(connection, Query(record=record(3)))) == []
+            export.write(out, search(connection, Query()), hashes=Hashes(connection), signed=signed, key=PUBLIC)
+        shown = export.verify(out, PUBLIC, READER)
+        assert (shown.findings, shown.erased) == ([], 200)
+
+
+def test_an_erasure_without_its_entry_is_found(tmp_path: Path) -> None:
+    with Store(url(tmp_path)) as store:
+        append(store, list(entries(COUNT)))
+        retention.erase(store, [Span(5, 9)])
+        finding = next(f for f in verify(store, PUBLIC, READER).findings if f.what is Tampering.ERASED)
+        assert (finding.leaf, finding.detail) == (5, "leaves 5 to 9")
+
+
+def test_a_hold_keeps_a_record_or_a_span_until_it_is_lifted(tmp_path: Path) -> None:
+    with Store(url(tmp_path)) as store:
+        append(store, list(entries(COUNT)))
+        about = bytes.fromhex(record(10))
+        retention.hold(store, "case", record=about, span=None, reason="inquest", by="A1", now=NOW)
+        retention.hold(store, "week", record=None, span=Span(100, 149), reason="review", by="A1", now=NOW)
+        assert spans(store) == [Span(0, 19), Span(22, 99), Span(150, 199)]
+        with store.connection() as connection:
+            assert [name for name, *_ in retention.holds(connection)] == ["case", "week"]
+        assert retention.lift(store, "week")
+        assert not retention.lift(store, "week")
+        assert spans(store) == [Span(0, 19), Span(22, 199)]
+
+
+def test_after_erasure_trying_every_content_finds_no_match(tmp_path: Path) -> None:
+    """All that could have stood in the entry is tried; without its random salt no hash is that of the leaf."""
+    with Store(url(tmp_path)) as store:
+        bodies = list(entries(2))
+        append(store, bodies)
+        (held,) = [orjson.loads(bodies[0])]
+        expire(store, [Span(0, 1)])
+        with store.connection() as connection:
+            left = connection.execute(sa.select(tables.leaf.c.hash).where(tables.leaf.c.idx == 0)).scalar_one()
+    tried = 0
+    choices = itertools.product(
+        (None, "redacted", "withheld", "quarantined"), (None, "format", "content", "policy", "system"), range(50),
+        (held["area"], "unknown"), [held["salt"][:28] + secrets.token_hex(2) for _ in range(20)],
+    )  # fmt: skip
+    for outcome, reason, offset, area, salt in choices:
+        guess = held | {"outcome": outcome, "reason": reason, "area": area, "salt": salt}
+        guess["source"] = held["source"] | {"offset": offset}
+        if guess["salt"] == held["salt"]:
+            continue
+        tried += 1
+        assert hashlib.sha256(b"\x00" + orjson.dumps(guess)).digest() != left
+    assert tried > 30_000
+    assert hashlib.sha256(b"\x00" + orjson.dumps(held)).digest() == left  # with the salt it would be found at once
