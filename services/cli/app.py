@@ -21,6 +21,7 @@ from services.cli import (
     policy,
     quarantine,
     records,
+    replay,
     schema,
     topology,
 )
@@ -50,6 +51,7 @@ for command in (audit_retention.expire, audit_retention.hold, audit_retention.li
     audit.app.command()(command)
 audit.app.command()(audit_retention.subject)
 app.add_typer(leak.app, name="leak", help="Something got out: trace it, recall it, keep the clock, prove it.")
+app.add_typer(replay.app, name="replay", help="Retained records through today's detector and policy: what changes.")
 app.add_typer(keys.app, name="keys", help="Keys of a deployment.")
 app.add_typer(bench.app, name="bench", help="Measure throughput and latency.")
 

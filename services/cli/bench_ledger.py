@@ -63,6 +63,7 @@ def bench(
                 figures |= _prefill(store, log, sealed, console)
             figures |= _through_the_broker(store, entries, sealed, console)
             figures |= _questions(store)
+            console.print(f"so far: {json.dumps(figures)}")
             if verified:
                 figures |= _verified(store, console)
             size = store.state().size
@@ -87,7 +88,8 @@ def _prefill(store: Store, count: int, sealed: int, console: Console) -> dict[st
     started = time.perf_counter()
     for _ in track(range(0, count, _BATCH), description="loading", console=console, disable=not console.is_terminal):
         at = state.size
-        leaves = [reader.read(body, number, _START) for number, body in _take(bodies, at, min(_BATCH, count - at))]
+        # positions end below that of the first message of the broker
+        leaves = [reader.read(body, number - count, 0) for number, body in _take(bodies, at, min(_BATCH, count - at))]
         after, kept, _ = grow(state, leaves, 0)
         statement = None
         if after.size == count:
