@@ -134,7 +134,7 @@ class _Walk:
         self.frontier = Frontier()
         self.covered = 0
         self._subtrees: list[tuple[int, int, bytes]] = []
-        self._position = -1
+        self._position = -(1 << 63)
         self._ids = array("Q")
         self._numbers = array("Q")
         self._chain: dict[tuple[str, str, int], int] = {}
