@@ -16,6 +16,7 @@ from services.cli import (
     demo,
     duty,
     evaluate,
+    gate,
     keys,
     leak,
     policy,
@@ -52,6 +53,7 @@ for command in (audit_retention.expire, audit_retention.hold, audit_retention.li
 audit.app.command()(audit_retention.subject)
 app.add_typer(leak.app, name="leak", help="Something got out: trace it, recall it, keep the clock, prove it.")
 app.add_typer(replay.app, name="replay", help="Retained records through today's detector and policy: what changes.")
+app.add_typer(gate.app, name="gate", help="Stop everything that leaves at once; open again as two persons.")
 app.add_typer(keys.app, name="keys", help="Keys of a deployment.")
 app.add_typer(bench.app, name="bench", help="Measure throughput and latency.")
 

@@ -127,7 +127,7 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     for person in _DEV_APPROVERS:
         write(directory / "approvers" / f"{person}.{_DEV_KEY_ID}", secrets.token_hex(32))
         public = _public_hex(directory / "approvers" / f"{person}.{_DEV_KEY_ID}")
-        terms = 'actions: [policy, duty, consult, replay], from: "2026-01-01", until: "2099-12-31"'
+        terms = 'actions: [policy, duty, consult, replay, gate], from: "2026-01-01", until: "2099-12-31"'
         persons.append(f"  - {{id: {person}, key: {public}, {terms}}}")
     write(directory / "approvers.yaml", "\n".join(["version: 1", "approvers:", *persons]))
     for identity_file, name in (

@@ -157,6 +157,13 @@ def held(name: str, *, by: str, placed: bool, now: int) -> Message:
     return _by_hand("retention", Operation.ALTERATION, f"{by}/{name}/{why}", now, by=by, why=why, reference=name)
 
 
+def gate(state: str, *, by: str, second: str | None, reference: str | None, now: int) -> Message:
+    """The entry of the gate being `closed` or `opened`."""
+    more: dict[str, object] = {"approved_by": [second]} if second is not None else {}
+    more |= {"reference": reference} if reference is not None else {}
+    return _by_hand("gate", Operation.COLLECTION, f"{by}/{state}", now, by=by, why=f"gate_{state}", **more)
+
+
 def recall(
     record: str, sent: Iterable[tuple[str, str]], *, source: tuple[str, int, int], reference: str, by: str, now: int
 ) -> Message:

@@ -15,6 +15,7 @@ import structlog
 from services.kernel import consent, telemetry
 from services.kernel.approval import Approver
 from services.kernel.errors import ConfigError
+from services.kernel.gate import Gate
 from services.kernel.kafka.watch import Watch
 from services.kernel.ledger import rfc3339
 from services.kernel.reading import Reading
@@ -26,11 +27,10 @@ log = structlog.get_logger()
 CONTROL = "control"
 
 
-class _Gate(msgspec.Struct):
-    """What the lease needs of a gate message; anything that is not `open` closes."""
+class _Kind(msgspec.Struct):
+    """What a message of `control` is about."""
 
     kind: str
-    state: str = ""
 
 
 class PolicySets:
@@ -147,9 +147,8 @@ class ControlLease:
         if value is None:
             return
         try:
-            gate = msgspec.json.decode(value, type=_Gate)
-            if gate.kind == "gate":
-                self._open = gate.state == "open"
+            if msgspec.json.decode(value, type=_Kind).kind == "gate":
+                self._hear_gate(msgspec.json.decode(value, type=Gate), record)
                 return
             self._heard.append((read_manifest(value), record.timestamp))
         except msgspec.DecodeError:
@@ -162,6 +161,16 @@ class ControlLease:
             log.error("manifest_refused", count=len(faults) - len(self._faults), offset=record.offset)
             telemetry.POLICY_FAULTS.inc()
         self._faults = faults
+
+    def _hear_gate(self, gate: Gate, record: Inbound) -> None:
+        """Closed by anybody who may write here; open only by two persons' signatures at the time of the message."""
+        if gate.state == "closed":
+            self._open = False
+        elif gate.opens(self._approvers, record.timestamp):
+            self._open = True
+        else:
+            log.error("gate_opening_refused", topic=CONTROL, partition=0, offset=record.offset)
+            telemetry.POLICY_FAULTS.inc()
 
     def _closed(self, why: str) -> dict[str, str] | None:
         if why != self._said:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli.app import app
+from services.cli.drill import caught_up
 from services.cli.pipeline import Numberer, Pipeline, load_samples
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import send
@@ -33,16 +33,8 @@ def pipeline() -> Iterator[Pipeline]:
             samples = load_samples(ROOT / "samples")
             made.send([numbered(sample, number) for number, sample in enumerate(samples)])
             made.wait(len(samples), seconds=120)
-            _appended(made)
+            caught_up(made)
             yield made
-
-
-def _appended(pipeline: Pipeline) -> None:
-    ends = time.monotonic() + 60
-    with Store(pipeline.ledger_database) as store:
-        while store.state().size < len(pipeline.entries()) or store.unpublished():
-            assert time.monotonic() < ends
-            time.sleep(0.2)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from services.kernel.approval import sign
 from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.gate import Gate
 from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound
@@ -20,11 +21,12 @@ from services.kernel.sensitive import SensitiveBytes
 from services.router.lease import ControlLease, PolicySets
 from services.router.manifest import Manifest, accept, in_force, read_manifest, revoked, set_hash
 from services.router.profiles import load_profile
-from tests.kernel.test_approval import APPROVERS, KEYS
+from tests.kernel.test_approval import KEYS, approver
 from tests.kernel.test_consent import GIVEN
 from tests.router.helpers import NOW, claims_for, inbound, make_step, police_crime
 
 DAY = 86_400_000
+APPROVERS = {name: approver(name, actions=("policy", "gate")) for name in ("ada", "ben")}
 POLICIES = ROOT / "policies"
 
 
@@ -188,7 +190,17 @@ def test_the_gate_closes_and_only_open_opens(room: Room) -> None:
     assert room.lease.facts(NOW) is None
     room.say({**gate, "state": "ajar"})
     assert room.lease.facts(NOW) is None
-    room.say({**gate, "state": "open"})
+    opening = Gate(state="open", at=rfc3339(NOW), by="A1", why="restored")
+    room.say(opening)
+    assert room.lease.facts(NOW) is None  # nobody signed it
+    one = sign(opening.request, KEYS["ada"], by="ada", reason="open", reference="G-1", now=NOW)
+    room.say(msgspec.structs.replace(opening, approvals=(one, one)))
+    assert room.lease.facts(NOW) is None  # one person twice
+    two = sign(opening.request, KEYS["ben"], by="ben", reason="open", reference="G-1", now=NOW)
+    other = msgspec.structs.replace(opening, by="B2", approvals=(one, two))
+    room.say(other)
+    assert room.lease.facts(NOW) is None  # signed, but something else
+    room.say(msgspec.structs.replace(opening, approvals=(one, two)))
     assert sequence(room) == "1"
 
 

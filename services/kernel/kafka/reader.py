@@ -208,6 +208,20 @@ def send_together(config: Mapping[str, str], messages: list[tuple[Message, int]]
         raise translate(error, "sending") from error
 
 
+def fence(config: Mapping[str, str], ids: list[str]) -> None:
+    """End whatever the producers with these transactional ids have open, and keep them from committing any more.
+
+    Raises:
+        SafeReportingError: broker unreachable, principal refused.
+    """
+    for id_ in ids:
+        service, _, slot = id_.rpartition("-")
+        try:
+            transactional_producer(config, service=service, slot=int(slot)).init_transactions(15.0)
+        except KafkaException as error:
+            raise translate(error, f"fencing `{id_}`") from error
+
+
 def _partitions(consumer: Consumer, topic: str) -> set[int]:
     try:
         metadata = consumer.list_topics(topic, timeout=10.0).topics[topic]

@@ -1,0 +1,102 @@
+"""The gate on the real broker: closed at once for every router, also one that stands still; opened by two."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.cli.app import app
+from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.kernel.errors import RefusedError
+from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.paths import ROOT
+
+pytestmark = pytest.mark.kafka
+PARTNERS = [f"partner.{partner}" for partner in load_topology().partners]
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Iterator[Pipeline]:
+    with EmbeddedKafka() as broker:
+        apply(broker.client_config("admin"), load_topology(), profile="embedded")
+        with Pipeline(broker, routers=2, restart=True) as made:
+            yield made
+
+
+def gate(pipeline: Pipeline, *arguments: str) -> Result:
+    with pytest.MonkeyPatch.context() as changed:
+        for name, value in pipeline.broker.environment("cli-operator").items():
+            changed.setenv(name, value)
+        changed.setenv("SR_APPROVERS_FILE", str(pipeline.keys_dir / "approvers.yaml"))
+        return CliRunner().invoke(app, ["gate", *arguments])
+
+
+def send(pipeline: Pipeline, first: int, count: int) -> None:
+    number = Numberer(ROOT / "schemas")
+    samples = [sample for sample in load_samples(ROOT / "samples") if sample.topic.endswith("police-crime")]
+    pipeline.send([number(samples[n % len(samples)], n) for n in range(first, first + count)])
+
+
+def let_out(pipeline: Pipeline) -> list[int]:
+    """Times of append of everything that committed readers see in partners' topics, milliseconds."""
+    return [record.timestamp for topic in PARTNERS for record in pipeline.read(topic)]
+
+
+def redactions(pipeline: Pipeline) -> int:
+    return sum(entry["service"] == "redactor" for entry in pipeline.entries())
+
+
+def wait_for(pipeline: Pipeline, count: int) -> None:
+    ends = time.monotonic() + 90
+    while redactions(pipeline) < count:
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def test_nothing_leaves_after_closing_and_nothing_is_lost(pipeline: Pipeline, tmp_path: Path) -> None:
+    send(pipeline, 0, 200)
+    pipeline.wait(200, seconds=120)
+    assert "open" in gate(pipeline, "state").output
+    stopped = next(slot for slot in pipeline.slots if slot.service == "router").process
+    send(pipeline, 200, 400)
+    wait_for(pipeline, 250)
+    stopped.send_signal(signal.SIGSTOP)
+    done = gate(pipeline, "close", "--by", "A1", "--why", "leak_suspected", "--reference", "INC-7", "--slots", "2")
+    assert done.exit_code == 0, (done.output, done.exception)
+    (closed,) = [r.timestamp for r in pipeline.read("control") if r.key is not None and r.key.reveal() == b"gate"]
+    stopped.send_signal(signal.SIGCONT)
+    wait_for(pipeline, 600)  # the redactor goes on
+    time.sleep(3.0)
+    assert max(let_out(pipeline)) - closed <= 2000
+    assert "closed since" in gate(pipeline, "state").output
+    entry = next(e for e in pipeline.entries() if e["service"] == "gate")
+    assert (entry["why"], entry["by"], entry["reference"]) == ("gate_closed", "A1", "INC-7")
+
+    def opening(person: str) -> Result:
+        key = str(pipeline.keys_dir / "approvers" / f"{person}.dev")
+        return gate(pipeline, "open", str(tmp_path / "open.json"), "--by", person, "--key", key)
+
+    assert "one more person" in opening("first-approver").output
+    again = opening("first-approver").exception
+    assert isinstance(again, RefusedError)
+    before = len(let_out(pipeline))
+    time.sleep(1.0)
+    assert len(let_out(pipeline)) == before
+    done = opening("second-approver")
+    assert done.exit_code == 0, (done.output, done.exception)
+    pipeline.wait(600, seconds=120)
+    seen: dict[tuple[str, bytes], int] = {}
+    for topic in PARTNERS:
+        for record in pipeline.read(topic):
+            assert record.key is not None
+            seen[topic, record.key.reveal()] = seen.get((topic, record.key.reveal()), 0) + 1
+    assert set(seen.values()) == {1}
+    routed = [json.dumps(e["source"], sort_keys=True) for e in pipeline.entries() if e["service"] == "router"]
+    assert len(routed) == len(set(routed))
