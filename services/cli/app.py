@@ -78,6 +78,12 @@ def ledger() -> None:
     _run("ledger", 1)
 
 
+@app.command()
+def monitor() -> None:
+    """Run the monitor: the ledger in, figures, metrics and alerts out. Settings are SR_* variables."""
+    _run("monitor", 1)
+
+
 def _run(name: str, workers: int) -> None:
     if workers > 1:
         raise typer.Exit(service.run_workers(f"services.{name}.main", count=workers))

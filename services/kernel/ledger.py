@@ -14,6 +14,8 @@ from services.kernel.record import Inbound, Message, Outcome
 from services.kernel.vocabulary import Operation, OutcomeKind
 
 TOPIC = "ledger"
+#: Header of a redacted record: when the agency's record reached the broker, milliseconds since the epoch.
+RECEIVED = "sr-received"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: The last millisecond of the year 9999.
 _LATEST = 253_402_300_799_999
@@ -83,8 +85,17 @@ def entry(record: Inbound, outcome: Outcome, *, service: str, slot: int, previou
         "sealed": base64.b64encode(outcome.detail).decode() if outcome.detail else None,
         "versions": dict(outcome.versions),
         "decided_at": outcome.decided_at,
+        "received": _received(record),
     }
     return Message(TOPIC, None, orjson.dumps(body))
+
+
+def _received(record: Inbound) -> str | None:
+    """When the agency's record reached the broker; None where that is not known. Only figures are made of it."""
+    if record.topic.startswith("agency."):
+        return rfc3339(record.timestamp)
+    told = record.header(RECEIVED)
+    return rfc3339(int(told)) if told and len(told) <= 15 and told.isdigit() else None
 
 
 def opened(source: tuple[str, int, int], *, by: str, why: str, now: int, second: str | None = None) -> Message:

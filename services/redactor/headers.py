@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from services.kernel.ledger import RECEIVED
 from services.kernel.record import Header, Inbound
 from services.kernel.vocabulary import Reason
 
@@ -64,12 +65,13 @@ def read_headers(record: Inbound) -> Envelope | Reason:
 
 
 def redacted_headers(
-    envelope: Envelope, *, position: str, detector: str, policy: str, attestation: bytes
+    envelope: Envelope, *, position: str, received: int, detector: str, policy: str, attestation: bytes
 ) -> tuple[Header, ...]:
     """All headers of a redacted record; none of the agency's own is copied but time and schema.
 
     Args:
         position: pseudonym of the source position.
+        received: when the source record reached the broker, milliseconds since the epoch.
     """
     return (
         ("ce_specversion", b"1.0"),
@@ -79,6 +81,7 @@ def redacted_headers(
         ("ce_time", envelope.time.encode()),
         ("ce_dataschema", envelope.dataschema.encode()),
         ("content-type", b"application/json"),
+        (RECEIVED, str(received).encode()),
         ("sr-detector", detector.encode()),
         ("sr-policy", policy.encode()),
         ("sr-attestation", attestation),

@@ -174,6 +174,7 @@ class RedactorStep:
         headers = redacted_headers(
             envelope,
             position=position,
+            received=record.timestamp,
             detector=self._engine.version,
             policy=plan.digest,
             attestation=sign(claims, self._secrets.attest, key_id=self._secrets.attest_id),

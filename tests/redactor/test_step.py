@@ -30,7 +30,7 @@ from tests.redactor.helpers import (
 STEP = make_step()
 ALLOWED = {
     "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_dataschema", "content-type",
-    "sr-detector", "sr-policy", "sr-attestation",
+    "sr-received", "sr-detector", "sr-policy", "sr-attestation",
 }  # fmt: skip
 DROPPED_FIELDS = (
     "nationality", "secondNationality", "countryOfBirth", "immigration", "firstLanguage", "interpreterRequired",

@@ -1,0 +1,128 @@
+"""Faust's driver for Kafka, made to read only what is committed, and to begin where a table says.
+
+Faust reads uncommitted unless it writes transactions itself, and begins at the offset that its group committed.
+Entries of an open or aborted transaction are no entries; and the position that counts is the one in the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+
+import aiokafka
+import faust
+from aiokafka.consumer.fetcher import READ_COMMITTED
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+#: Says at which offset to begin each partition of the input, once the tables are read.
+Positions = Callable[[], Mapping[tuple[str, int], int]]
+
+
+class CommittedThread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread with `isolation.level=read_committed`."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def on_start(self) -> None:
+        """Start, or refuse where the library took another way to its setting."""
+        await super().on_start()
+        if self._ensure_consumer()._fetcher._isolation_level != READ_COMMITTED:
+            raise RuntimeError("the consumer does not read committed")
+
+
+class CommittedConsumer(driver.Consumer):
+    """Seeks to the positions of `app.positions` whenever Faust seeks to what was committed."""
+
+    app: CommittedApp
+
+    def _new_consumer_thread(self) -> CommittedThread:
+        return CommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Go to the committed positions, then to those that count."""
+        await super().perform_seek()
+        held = self.assignment()
+        for (topic, partition), offset in self.app.positions().items():
+            place = TP(topic, partition)
+            if place in held:
+                await self.seek(place, offset)
+                self._read_offset[place] = offset
+
+
+class CommittedTransport(driver.Transport):
+    """Transport with the consumer above."""
+
+    Consumer = CommittedConsumer
+
+
+class CommittedApp(faust.App):
+    """A Faust application on that transport. Set `positions` before it starts."""
+
+    positions: Positions = staticmethod(lambda: {})
+
+    def _new_transport(self) -> CommittedTransport:
+        return CommittedTransport(self.conf.broker_consumer, self, loop=self.loop)
+
+
+def new_app(name: str, config: Mapping[str, str], *, slot: int, positions: Positions) -> CommittedApp:
+    """A Faust application named `name`, whose group has the same name.
+
+    It makes no topic: its changelogs stand in the topology file. Its state is in memory, read anew at each start.
+
+    Args:
+        config: librdkafka's connection settings.
+        slot: number of this instance, a static member of the group.
+    """
+    context = ssl.create_default_context(cafile=config.get("ssl.ca.location")) if _tls(config) else None
+    app = CommittedApp(
+        name,
+        broker=[f"kafka://{server}" for server in config["bootstrap.servers"].split(",")],
+        broker_credentials=_credentials(config, context),
+        ssl_context=context,
+        broker_client_id=f"{name}-{slot}",
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.5,
+        broker_request_timeout=30.0,
+        consumer_group_instance_id=f"{name}-{slot}",
+        consumer_auto_offset_reset="earliest",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        producer_acks=-1,
+        producer_max_request_size=2 * 1024 * 1024,
+        stream_wait_empty=False,
+        store="memory://",
+        web_enabled=False,
+        autodiscover=False,
+        origin=None,
+    )
+    app.positions = positions
+    return app
+
+
+def _tls(config: Mapping[str, str]) -> bool:
+    return config.get("security.protocol", "").endswith("SSL")
+
+
+def _credentials(config: Mapping[str, str], context: ssl.SSLContext | None) -> faust.SASLCredentials | None:
+    if not config.get("security.protocol", "").startswith("SASL_"):
+        return None
+    return faust.SASLCredentials(
+        username=config["sasl.username"],
+        password=config["sasl.password"],
+        mechanism=config["sasl.mechanism"],
+        ssl_context=context,
+    )
+
+
+async def acknowledged(futures: list[asyncio.Future[object]], *, seconds: float) -> None:
+    """Return when the broker holds what was sent.
+
+    Raises:
+        TimeoutError: not all of it after `seconds`. Whatever a sending raised is raised here.
+    """
+    await asyncio.wait_for(asyncio.gather(*futures), seconds)

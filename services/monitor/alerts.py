@@ -1,0 +1,132 @@
+"""Alerts for `ops.alert`: what a step found, and conditions that begin, are said again while they last, and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+import orjson
+
+from services.kernel.ledger import rfc3339
+from services.kernel.record import Message
+from services.monitor.chain import Verdict
+from services.monitor.lag import Lag
+from services.monitor.state import Found
+from services.monitor.windows import Figures
+
+TOPIC = "ops.alert"
+#: Seconds after which a condition that lasts is said again.
+REPEAT_S = 900.0
+
+
+class Event(StrEnum):
+    """Closed list of what the monitor alerts."""
+
+    CHAIN_GAP = "chain_gap"
+    CHAIN_DOUBLE = "chain_double"
+    NO_POSITION = "no_position"
+    NO_PROGRESS = "no_progress"
+    LAG_RECORDS = "lag_records"
+    LAG_AGE = "lag_age"
+    QUARANTINE_BURST = "quarantine_burst"
+    LAG_UNKNOWN = "lag_unknown"
+
+
+class Limits(NamedTuple):
+    """What is too much. Times are seconds."""
+
+    lag_records: int = 10_000
+    lag_age: float = 300.0
+    still: float = 60.0
+    burst_share: float = 0.2
+    burst_least: int = 20
+
+
+class Condition(NamedTuple):
+    """Something that is so now. `about` tells conditions of one event apart and is no part of the message."""
+
+    event: Event
+    severity: str
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    number: int | None = None
+    about: str = ""
+
+
+def of_findings(found: Iterable[Found]) -> list[Condition]:
+    """Gaps and doubles, each said once; `number` is that of the offsets."""
+    made = []
+    for service, topic, partition, finding in found:
+        event = {Verdict.GAP: Event.CHAIN_GAP, Verdict.DOUBLE: Event.CHAIN_DOUBLE}.get(finding.verdict)
+        if event is not None:
+            count = finding.last - finding.first + 1
+            made.append(Condition(event, "critical", topic, partition, finding.first, count, about=service))
+    return made
+
+
+def of_lags(lags: Iterable[Lag], limits: Limits) -> list[Condition]:
+    """Conditions of the groups' positions. One record of lag may be the mark of a transaction: a warning only."""
+    made = []
+    for lag in lags:
+        here = Condition(Event.NO_POSITION, "critical", lag.topic, lag.partition, about=lag.group)
+        if lag.records is None:
+            made.append(here)
+            continue
+        serious = "critical" if lag.records > 1 else "warning"
+        if lag.still >= limits.still:
+            made.append(here._replace(event=Event.NO_PROGRESS, severity=serious, number=lag.records))
+        if lag.records >= limits.lag_records:
+            made.append(here._replace(event=Event.LAG_RECORDS, severity="warning", number=lag.records))
+        if lag.age_at_least >= limits.lag_age:
+            made.append(here._replace(event=Event.LAG_AGE, severity=serious, number=int(lag.age_at_least)))
+    return made
+
+
+def of_quarantines(service: str, minute: Figures, limits: Limits) -> list[Condition]:
+    """A burst: many of a minute's entries, and not only a few, are quarantines."""
+    held = sum(number for name, number in minute.outcomes.items() if name.startswith("quarantined"))
+    if held < limits.burst_least or held < limits.burst_share * minute.entries:
+        return []
+    return [Condition(Event.QUARANTINE_BURST, "critical", number=held, about=service)]
+
+
+class Board:
+    """The conditions that hold, so that each is said when it begins and every `REPEAT_S` while it lasts."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, ...], float] = {}
+
+    def due(self, conditions: Iterable[Condition], *, now: float) -> list[Condition]:
+        """Those that must be said now (seconds, never going back). What is not named any more has ended."""
+        held = {_name(condition): condition for condition in conditions}
+        self._said = {name: at for name, at in self._said.items() if name in held}
+        due = [c for name, c in held.items() if name not in self._said or now - self._said[name] >= REPEAT_S]
+        self._said |= {_name(condition): now for condition in due}
+        return due
+
+    def count(self) -> int:
+        """How many conditions hold."""
+        return len(self._said)
+
+
+def _name(condition: Condition) -> tuple[str, ...]:
+    return condition.event, str(condition.topic), str(condition.partition), condition.about
+
+
+def message(condition: Condition, *, slot: int, now_ms: int) -> Message:
+    """The condition as `schemas/messages/ops-alert.json` has it."""
+    body = {
+        "v": 1,
+        "time": rfc3339(now_ms),
+        "service": "monitor",
+        "instance": f"monitor-{slot}",
+        "event": condition.event,
+        "severity": condition.severity,
+        "topic": condition.topic,
+        "partition": condition.partition,
+        "offset": condition.offset,
+        "count": condition.number,
+    }
+    return Message(TOPIC, None, orjson.dumps(body))

@@ -1,0 +1,168 @@
+"""State of the monitor as a table of bytes, and the one step that takes ledger records into it.
+
+The table holds cells (`w/...`), chains (`c/...`) and one mark (`mark`). Every value says the last ledger offset that
+it took in. The step returns its writes in an order that may break off anywhere: cells first, then chains, the mark
+last. What is read again after a crash finds each value either with the record or without it, never half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from services.monitor.chain import Chain, Finding, Verdict, join
+from services.monitor.entry import Delivery, Entry, Source, read
+from services.monitor.windows import Figures, Place, Size, count, place
+
+MARK = b"mark"
+#: Services whose entries form chains; entries by hand do not.
+CHAINED = frozenset({"redactor", "router"})
+
+Read = Callable[[bytes], bytes | None]
+
+
+class Mark(msgspec.Struct, array_like=True):
+    """How far the monitor is: last ledger offset taken in, and the broker's times (ms) of the first and newest.
+
+    `unreadable` counts records that are no ledger entry.
+    """
+
+    applied: int = -1
+    known_from: int = -1
+    newest: int = -1
+    unreadable: int = 0
+
+
+class Found(NamedTuple):
+    """A finding and the chain where it was made."""
+
+    service: str
+    topic: str
+    partition: int
+    finding: Finding
+
+
+class Step(NamedTuple):
+    """What to write, in this order (None: delete the key), and what to tell of."""
+
+    writes: list[tuple[bytes, bytes | None]]
+    found: list[Found]
+
+
+_mark = msgspec.msgpack.Decoder(Mark)
+_figures = msgspec.msgpack.Decoder(Figures)
+_chain = msgspec.msgpack.Decoder(Chain)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def read_mark(table: Read) -> Mark:
+    """The mark, or a new one where nothing was taken in yet."""
+    value = table(MARK)
+    return Mark() if value is None else _mark.decode(value)
+
+
+def read_figures(value: bytes) -> Figures:
+    """The figures of a cell."""
+    return _figures.decode(value)
+
+
+def read_chain(value: bytes) -> Chain:
+    """A chain."""
+    return _chain.decode(value)
+
+
+def chain_key(service: str, topic: str, partition: int) -> bytes:
+    """Key of a chain."""
+    return f"c/{service}/{topic}/{partition}".encode()
+
+
+def chain_of(key: bytes) -> tuple[str, str, int] | None:
+    """Service, topic and partition of a chain's key; None for a key of something else."""
+    parts = key.decode().split("/")
+    return (parts[1], parts[2], int(parts[3])) if parts[0] == "c" else None
+
+
+def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes] = ()) -> Step:
+    """Take records of the ledger topic into the table.
+
+    Args:
+        table: reads one value; it is not changed.
+        deliveries: records in the order of their offsets; the first may lie at or before the mark (a replay).
+        keys: every key of the table, asked only when windows may have become too old.
+
+    1. Leave out what the mark says was taken in.
+    2. Join each entry to its chain; a double changes no figure.
+    3. Count it in its cell of each size.
+    4. Write cells, then what became too old, then chains, then the mark.
+    """
+    mark = read_mark(table)
+    before = mark.newest
+    cells: dict[bytes, Figures] = {}
+    chains: dict[bytes, Chain] = {}
+    for delivery in deliveries:
+        if delivery.offset <= mark.applied:  # 1
+            continue
+        mark.applied = delivery.offset
+        mark.known_from = delivery.appended if mark.known_from < 0 else mark.known_from
+        mark.newest = max(mark.newest, delivery.appended)
+        entry = read(delivery.value)
+        if entry is None:
+            mark.unreadable += 1
+        elif _joined(table, chains, entry, delivery.offset):  # 2
+            _counted(table, cells, entry, delivery)  # 3
+    writes: list[tuple[bytes, bytes | None]] = [(key, _encode(figures)) for key, figures in cells.items()]  # 4
+    writes += [(key, None) for key in _too_old(keys, before, mark.newest)]
+    writes += [(key, _encode(chain)) for key, chain in chains.items()]
+    writes.append((MARK, _encode(mark)))
+    return Step(writes, list(_findings(chains, read_mark(table).applied)))
+
+
+def _joined(table: Read, chains: dict[bytes, Chain], entry: Entry, offset: int) -> bool:
+    """False for a double, and for what its chain took in: the cells that it belongs to were written before it."""
+    source = entry.source
+    if source is None or entry.service not in CHAINED:
+        return True
+    key = chain_key(entry.service, source.topic, source.partition)
+    chain = chains.get(key)
+    if chain is None:
+        value = table(key)
+        chain = chains[key] = Chain() if value is None else _chain.decode(value)
+    if offset <= chain.applied:
+        return False
+    return _join(chain, source, offset) is not Verdict.DOUBLE
+
+
+def _join(chain: Chain, source: Source, offset: int) -> Verdict:
+    last = source.offset if source.until is None else source.until
+    return join(chain, at=offset, first=source.offset, last=last, previous=source.previous)
+
+
+def _counted(table: Read, cells: dict[bytes, Figures], entry: Entry, delivery: Delivery) -> None:
+    for size in Size:
+        where, late = place(entry, size, delivery.appended)
+        key = where.key
+        figures = cells.get(key)
+        if figures is None:
+            value = table(key)
+            figures = cells[key] = Figures() if value is None else _figures.decode(value)
+        count(figures, entry, offset=delivery.offset, appended=delivery.appended, late=late)
+
+
+def _too_old(keys: Iterable[bytes], before: int, newest: int) -> Iterable[bytes]:
+    """Cells whose time was over before this step: a replay of the step cannot touch them again."""
+    if before < 0 or before // 60_000 == newest // 60_000:
+        return
+    for key in keys:
+        where = Place.of(key)
+        if where is not None and where.start + where.size.ms + where.size.kept_ms < before:
+            yield key
+
+
+def _findings(chains: dict[bytes, Chain], applied: int) -> Iterable[Found]:
+    """What was found after the mark that stood before this step, so a replay tells of it again."""
+    for key, chain in chains.items():
+        where = chain_of(key)
+        if where is not None:
+            yield from (Found(*where, finding) for finding in chain.findings if finding.seen_at > applied)

@@ -1,0 +1,194 @@
+"""The thread that looks at groups and figures every few seconds, and says what an operator must know."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from services.kernel.errors import SafeReportingError
+from services.kernel.kafka.lag import Positions
+from services.kernel.kafka.reader import send
+from services.kernel.kafka.topology_file import Topology
+from services.kernel.ledger import TOPIC
+from services.monitor import alerts, report
+from services.monitor.alerts import Board, Condition, Event, Limits
+from services.monitor.app import Ledger
+from services.monitor.lag import Lag, Lags
+from services.monitor.state import Mark
+from services.monitor.windows import Size, add_up
+
+log = structlog.get_logger()
+
+#: Topics that only transactions write to.
+MARKED = ("redacted",)
+#: Seconds between two looks, for one look, and after which an answer is too old to be told.
+EVERY_S, ASK_S, FRESH_S = 5.0, 4.0, 20.0
+#: Seconds without a move of the table while the ledger has more: the process is not healthy.
+STILL_S = 30.0
+
+
+class Watch:
+    """Knows lags, the end of the ledger and what holds; everything it tells is None where it does not know.
+
+    Args:
+        config: librdkafka's connection settings.
+    """
+
+    def __init__(
+        self, ledger: Ledger, config: Mapping[str, str], topology: Topology, *, slot: int, limits: Limits | None = None
+    ) -> None:
+        self._ledger = ledger
+        self._config = dict(config)
+        self._slot = slot
+        self._limits = limits or Limits()
+        groups = {
+            group: [(topic.name, topic.partitions) for topic in topology.topics_of(group)] for group in topology.groups
+        }
+        self._positions = Positions(config, groups)
+        self._memory = Lags(MARKED)
+        self._board = Board()
+        self._lags: list[Lag] | None = None
+        self._end: int | None = None
+        self._asked = time.monotonic()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="watch")
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closing.set()
+        self._thread.join(2 * ASK_S)
+        self._positions.close()
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(time.time() * 1000)
+
+    def mark(self) -> Mark | None:
+        """The table's mark; None while the table is not read or belongs to another instance."""
+        return self._ledger.mark if self._ledger.ready else None
+
+    def behind(self) -> int | None:
+        """Offsets of the ledger that were not taken in."""
+        if not self._ledger.ready or self._end is None or not self._fresh():
+            return None
+        return max(0, self._end - self._ledger.reached)
+
+    def reach(self) -> report.Reach:
+        """The time that the figures speak of."""
+        mark, behind = self.mark(), self.behind()
+        at_end = None if behind is None else behind == 0
+        return report.reach(mark or Mark(), at_end=at_end if mark else None, now=self.now())
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """The table."""
+        return self._ledger.items()
+
+    def lags(self) -> list[Lag] | None:
+        """Lag of every partition."""
+        return self._lags if self._fresh() else None
+
+    def alerts(self) -> int:
+        """How many conditions hold."""
+        return self._board.count()
+
+    def healthy(self) -> bool:
+        """Whether the table moves while the ledger has more; true where that is not known."""
+        return not self.behind() or time.monotonic() - self._ledger.moved < STILL_S
+
+    def figures(self, size: Size, count: int) -> dict[str, Any]:
+        """The last windows of a size, newest first, with the chains and what is known of them."""
+        at, now, mark = self.reach(), self.now(), self.mark()
+        starts = report.last_starts(size, now=now, count=count)
+        items = list(self.items()) if mark else []
+        parts = report.cells(items, size, starts)
+        lags = self.lags()
+        return {
+            "ready": mark is not None,
+            "behind": self.behind(),
+            "applied": mark.applied if mark else None,
+            "unreadable": mark.unreadable if mark else None,
+            "windows": [report.window(start, size, at, parts) for start in starts],
+            "chains": report.chains(items) if mark else None,
+            "lag": None if lags is None else [lag._asdict() for lag in lags],
+        }
+
+    def _fresh(self) -> bool:
+        return time.monotonic() - self._asked < FRESH_S
+
+    def _run(self) -> None:
+        while not self._closing.wait(EVERY_S if self._lags is not None else 0.5):
+            try:
+                self._look()
+            except SafeReportingError as error:
+                log.warning("watch_failed", code=error.code)
+
+    def _look(self) -> None:
+        """One look.
+
+        1. Ask where the groups and the ledger are; without an answer that is what is said.
+        2. Say what holds: lags, and quarantines of the last whole minute.
+        """
+        conditions: list[Condition] = []
+        try:
+            self._ask()  # 1
+            conditions += alerts.of_lags(self._lags or [], self._limits)
+        except SafeReportingError:
+            if self._fresh():
+                raise
+            conditions.append(Condition(Event.LAG_UNKNOWN, "warning"))
+        conditions += self._bursts()
+        self._say(self._board.due(conditions, now=time.monotonic()))  # 2
+
+    def _ask(self) -> None:
+        found = self._positions.read(seconds=ASK_S)
+        end = self._positions.end(TOPIC, seconds=ASK_S)
+        now = time.monotonic()
+        lags = [
+            self._memory.see(p.group, p.topic, p.partition, committed=p.committed, end=p.end, now=now) for p in found
+        ]
+        lags.append(self._own(end, now))
+        self._lags, self._end, self._asked = lags, end, now
+
+    def _own(self, end: int, now: float) -> Lag:
+        """The monitor's own lag: its position is in its table."""
+        reached = self._ledger.reached if self._ledger.ready else None
+        return self._memory.see("monitor", TOPIC, 0, committed=reached, end=end, now=now)
+
+    def _bursts(self) -> list[Condition]:
+        at, now = self.reach(), self.now()
+        start = report.last_starts(Size.MINUTE, now=now, count=2)[1]
+        if report.known(start, Size.MINUTE, at) is not report.Known.WHOLE:
+            return []
+        parts = report.cells(self.items(), Size.MINUTE, [start])
+        return [
+            condition
+            for service in sorted({where.service for where in parts})
+            for condition in alerts.of_quarantines(
+                service, add_up(f for where, f in parts.items() if where.service == service), self._limits
+            )
+        ]
+
+    def _say(self, conditions: list[Condition]) -> None:
+        if conditions:
+            made = [alerts.message(condition, slot=self._slot, now_ms=self.now()) for condition in conditions]
+            send(self._config, [(message, 0) for message in made])
+            for condition in conditions:
+                log.warning("alert", code=condition.event, topic=condition.topic, partition=condition.partition)
+
+
+def teller(slot: int, clock: Callable[[], float] = time.time) -> Callable[[list[Any]], list[Any]]:
+    """Makes the messages of what a step found."""
+
+    def tell(found: list[Any]) -> list[Any]:
+        now = int(clock() * 1000)
+        return [alerts.message(condition, slot=slot, now_ms=now) for condition in alerts.of_findings(found)]
+
+    return tell
