@@ -39,9 +39,7 @@ class Ledger:
     def __init__(self, config: Mapping[str, str], *, slot: int, tell: Callable[[list[Found]], list[Message]]) -> None:
         self.app: Any = new_app(NAME, config, slot=slot, positions=self._positions)
         self._tell = tell
-        self._table: Any = self.app.Table(
-            "figures", key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", partitions=1
-        )
+        self._table: Any = self.app.Table("figures", key_type=bytes, value_type=bytes, partitions=1)
         self._alerts: Any = self.app.topic(ALERTS, key_serializer="raw", value_serializer="raw", value_type=bytes)
         topic = self.app.topic(TOPIC, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
         self.app.agent(topic, name="ledger")(self._read)
