@@ -29,15 +29,18 @@ def start(settings: Settings) -> None:
     config = settings.kafka_config()
     topology = load_topology(settings.topology_file)
     stop = service.Stop()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # the application takes the loop that is current when it is made
     ledger = Ledger(config, slot=settings.slot, tell=teller(settings.slot))
     watch = Watch(ledger, config, topology, slot=settings.slot)
     REGISTRY.register(Metrics(watch, topology))
     web.serve(settings.metrics_port, watch)
     watch.start()
     try:
-        asyncio.run(_run(ledger, stop, slot=settings.slot))
+        loop.run_until_complete(_run(ledger, stop, slot=settings.slot))
     finally:
         watch.close()
+        loop.close()
 
 
 async def _run(ledger: Ledger, stop: service.Stop, *, slot: int) -> None:

@@ -1,0 +1,155 @@
+"""The monitor on the real broker: killed again and again while it reads, its figures are those of an oracle."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
+from services.kernel.kafka.reader import Sender, read_all, send_together
+from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.ledger import TOPIC, rfc3339
+from services.kernel.record import Message
+from tests.ledger.helpers import entries
+
+pytestmark = pytest.mark.kafka
+COUNT = 6000
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[EmbeddedKafka]:
+    """A broker of its own: the figures are of all that its ledger ever held."""
+    with EmbeddedKafka() as kafka:
+        apply(kafka.client_config("admin"), load_topology(), profile="embedded")
+        yield kafka
+
+
+class Monitor:
+    """The service as a process."""
+
+    def __init__(self, broker: EmbeddedKafka, folder: Path) -> None:
+        (self.port,) = free_ports(1)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
+        self._environment = kept | broker.environment("monitor") | {"SR_METRICS_PORT": str(self.port)}
+        self.log = folder / "monitor.log"
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "services.monitor.main"]
+            self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def get(self, path: str) -> Any:
+        """Body of a page, None where there is none yet."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.read()
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return None
+
+    def figures(self) -> dict[str, Any]:
+        body = self.get("/figures?window=1d&count=3")
+        return json.loads(body) if body else {}
+
+    def caught_up(self, applied: int, seconds: float = 90.0) -> dict[str, Any]:
+        """The figures once the ledger offset `applied` was taken in."""
+        ends = time.monotonic() + seconds
+        while (found := self.figures()).get("applied") is None or found["applied"] < applied:
+            assert time.monotonic() < ends, (found, self.log.read_text()[-3000:])
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            time.sleep(0.3)
+        return found
+
+
+def fill(config: dict[str, str], count: int) -> None:
+    """Entries of now, a few of them twice, some in transactions, at a steady rate."""
+    made = []
+    for body in entries(count):
+        entry = orjson.loads(body) | {"time": rfc3339(int(time.time() * 1000))}
+        made.append(Message(TOPIC, None, orjson.dumps(entry)))
+    with Sender(config, deadline=60.0) as sender:
+        for at in range(0, count, 200):
+            part = made[at : at + 200] + made[at : at + 1]
+            if at % 1000 == 0:
+                sender.flush()
+                send_together(config, [(message, 0) for message in part], name="admin-fill")
+            else:
+                for message in part:
+                    sender.send(message, 0)
+            time.sleep(0.35)
+
+
+def oracle(config: dict[str, str]) -> tuple[Counter[str], Counter[str], int, int]:
+    """Outcomes, allowed deliveries, doubles and the last offset, each entry of a position counted once."""
+    outcomes: Counter[str] = Counter()
+    partners: Counter[str] = Counter()
+    seen, doubles, last = set(), 0, -1
+    for record in read_all(config, TOPIC, name="admin"):
+        last = record.offset
+        entry = orjson.loads(record.value.reveal()) if record.value is not None else {}
+        source = entry["source"]
+        place = entry["service"], source["topic"], source["partition"], source["offset"]
+        if place in seen:
+            doubles += 1
+            continue
+        seen.add(place)
+        outcomes[f"{entry['outcome']}/{entry['reason']}" if entry["reason"] else entry["outcome"]] += 1
+        partners.update(d["partner"] for d in entry["decisions"] if d["effect"] == "allow")
+    return outcomes, partners, doubles, last
+
+
+def test_after_kills_figures_chains_and_alerts_are_those_of_an_oracle(broker: EmbeddedKafka, tmp_path: Path) -> None:
+    config = broker.client_config("admin")
+    monitor = Monitor(broker, tmp_path)
+    filler = threading.Thread(target=fill, args=(config, COUNT))
+    filler.start()
+    draw = random.Random(7)
+    for _ in range(4):
+        time.sleep(draw.uniform(2.0, 3.5))
+        monitor.kill()
+        monitor.start()
+    filler.join()
+    outcomes, partners, doubles, last = oracle(config)
+    found = monitor.caught_up(last)
+    whole = [window["total"] for window in found["windows"] if window["total"] is not None]
+    assert sum((Counter(total["outcomes"]) for total in whole), Counter()) == outcomes
+    allowed = Counter({p: n["allow"] for total in whole for p, n in total["partners"].items() if n["allow"]})
+    assert allowed == partners
+    assert sum(chain["doubles"] for chain in found["chains"]) == doubles == COUNT // 200
+    assert sum(chain["gaps"] for chain in found["chains"]) == 0
+    alerts = [json.loads(r.value.reveal()) for r in read_all(config, "ops.alert", name="admin") if r.value]
+    assert {alert["event"] for alert in alerts} >= {"chain_double"}
+    assert monitor.get("/readyz") is not None
+    assert b"safe_reporting" in (monitor.get("/metrics") or b"")
+    monitor.process.send_signal(signal.SIGTERM)
+    assert monitor.process.wait(30) == 0
+
+
+def test_a_missing_setting_is_said_in_one_line(broker: EmbeddedKafka, tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
+    environment = kept | broker.environment("monitor") | {"SR_KAFKA_BOOTSTRAP": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "services.monitor.main"], env=environment, capture_output=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert b"SR_KAFKA_BOOTSTRAP" in done.stderr
+    assert b"Traceback" not in done.stderr
