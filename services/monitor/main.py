@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
+import threading
 
 import structlog
 from prometheus_client import REGISTRY
 
+from services.kernel import telemetry
 from services.kernel.errors import UnreachableError
 from services.kernel.kafka import service
 from services.kernel.kafka.topology_file import load_topology
@@ -19,6 +22,9 @@ from services.monitor.watch import Watch, teller
 
 log = structlog.get_logger()
 
+#: Seconds to join the group, and to leave it.
+_START_S, _STOP_S = 60.0, 10.0
+
 
 def start(settings: Settings) -> None:
     """Run until told to stop.
@@ -28,6 +34,7 @@ def start(settings: Settings) -> None:
     """
     config = settings.kafka_config()
     topology = load_topology(settings.topology_file)
+    threading.excepthook = _thread_failed
     stop = service.Stop()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # the application takes the loop that is current when it is made
@@ -44,16 +51,37 @@ def start(settings: Settings) -> None:
 
 
 async def _run(ledger: Ledger, stop: service.Stop, *, slot: int) -> None:
+    """Start, watch over and stop the application; each within its deadline.
+
+    A stop that takes too long is no fault: what the table holds is whole at any moment.
+
+    Raises:
+        UnreachableError: it did not start in time, or it failed.
+    """
     app = ledger.app
-    await app.start()
-    log.info("service_started", service=NAME, slot=slot)
+    starting = asyncio.create_task(app.start())
+    deadline = asyncio.get_running_loop().time() + _START_S
+    while not stop() and not app.crashed and not starting.done():
+        if asyncio.get_running_loop().time() > deadline:
+            raise UnreachableError(f"the monitor did not start within {_START_S:.0f} s: is the broker up?")
+        await asyncio.sleep(0.1)
+    if starting.done():
+        starting.result()
+        log.info("service_started", service=NAME, slot=slot)
     while not stop() and not app.crashed and not app.should_stop:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
     crashed = app.crashed
-    await asyncio.wait_for(app.stop(), 15)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(app.stop(), _STOP_S)
     if crashed:
         raise UnreachableError("the monitor cannot read the ledger or write its table any more: is the broker up?")
     log.info("service_stopped", service=NAME, slot=slot)
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """A thread of the library that ends while it is stopped raises; the place is told, never a value."""
+    place = telemetry.where(failed.exc_value) if failed.exc_value else "unknown"
+    log.warning("thread_failed", code=failed.exc_type.__name__, where=place)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from services.kernel import telemetry
 from services.kernel.errors import SafeReportingError
 from services.kernel.kafka.lag import Positions
 from services.kernel.kafka.reader import send
@@ -129,6 +130,8 @@ class Watch:
                 self._look()
             except SafeReportingError as error:
                 log.warning("watch_failed", code=error.code)
+            except Exception as error:  # noqa: BLE001 - the next look may do; the pages say that nothing is known
+                log.error("watch_failed", code=type(error).__name__, where=telemetry.where(error))  # noqa: TRY400
 
     def _look(self) -> None:
         """One look.
@@ -154,13 +157,10 @@ class Watch:
         lags = [
             self._memory.see(p.group, p.topic, p.partition, committed=p.committed, end=p.end, now=now) for p in found
         ]
-        lags.append(self._own(end, now))
+        if self._ledger.ready:  # the monitor's own position is in its table
+            own = self._ledger.reached
+            lags.append(self._memory.see("monitor", TOPIC, 0, committed=own, end=end, now=now))
         self._lags, self._end, self._asked = lags, end, now
-
-    def _own(self, end: int, now: float) -> Lag:
-        """The monitor's own lag: its position is in its table."""
-        reached = self._ledger.reached if self._ledger.ready else None
-        return self._memory.see("monitor", TOPIC, 0, committed=reached, end=end, now=now)
 
     def _bursts(self) -> list[Condition]:
         at, now = self.reach(), self.now()
