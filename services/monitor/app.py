@@ -22,7 +22,7 @@ log = structlog.get_logger()
 NAME = "monitor"
 ALERTS = "ops.alert"
 _BATCH = 2000
-_WAIT_S = 0.25
+_WAIT_S = 1.0
 #: Seconds until the broker must hold what was sent; then the process ends, and its successor reads again.
 _HELD_S = 30.0
 
@@ -47,13 +47,17 @@ class Ledger:
         self._seen: tuple[int | None, int | None, int] | None = None
         self.moved = time.monotonic()
         self.reached = 0
+        self.began = False  # set once the application runs: before, its parts must not be asked from another thread
+
+    @property
+    def holds(self) -> bool:
+        """Whether this instance was given the ledger's partition; another may have it."""
+        return self.began and any(place.topic == TOPIC for place in self.app.consumer.assignment())
 
     @property
     def ready(self) -> bool:
         """Whether the table was read to its end and this instance holds the ledger's partition."""
-        if not self.app.started or self.app.rebalancing or not self.app.tables.recovery.completed.is_set():
-            return False
-        return any(place.topic == TOPIC for place in self.app.consumer.assignment())
+        return self.holds and not self.app.rebalancing and self.app.tables.recovery.completed.is_set()
 
     @property
     def mark(self) -> Mark:

@@ -22,8 +22,8 @@ from services.monitor.watch import Watch, teller
 
 log = structlog.get_logger()
 
-#: Seconds to join the group, and to leave it.
-_START_S, _STOP_S = 60.0, 10.0
+#: Seconds to join the group and read the table, and to leave.
+_START_S, _STOP_S = 180.0, 10.0
 
 
 def start(settings: Settings) -> None:
@@ -67,6 +67,7 @@ async def _run(ledger: Ledger, stop: service.Stop, *, slot: int) -> None:
         await asyncio.sleep(0.1)
     if starting.done():
         starting.result()
+        ledger.began = True
         log.info("service_started", service=NAME, slot=slot)
     while not stop() and not app.crashed and not app.should_stop:
         await asyncio.sleep(0.1)

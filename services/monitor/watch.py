@@ -30,6 +30,8 @@ MARKED = ("redacted",)
 EVERY_S, ASK_S, FRESH_S = 5.0, 4.0, 20.0
 #: Seconds without a move of the table while the ledger has more: the process is not healthy.
 STILL_S = 30.0
+#: Seconds without figures while this instance has the ledger's partition: the same.
+UNREAD_S = 180.0
 
 
 class Watch:
@@ -55,6 +57,7 @@ class Watch:
         self._lags: list[Lag] | None = None
         self._end: int | None = None
         self._asked = time.monotonic()
+        self._unread_since: float | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="watch")
 
@@ -101,8 +104,11 @@ class Watch:
         return self._board.count()
 
     def healthy(self) -> bool:
-        """Whether the table moves while the ledger has more; true where that is not known."""
-        return not self.behind() or time.monotonic() - self._ledger.moved < STILL_S
+        """Whether the table moves while the ledger has more; true where that is not known, as without a broker."""
+        now = time.monotonic()
+        if self._unread_since is not None and now - self._unread_since > UNREAD_S:
+            return False
+        return not self.behind() or now - self._ledger.moved < STILL_S
 
     def figures(self, size: Size, count: int) -> dict[str, Any]:
         """The last windows of a size, newest first, with the chains and what is known of them."""
@@ -139,6 +145,8 @@ class Watch:
         1. Ask where the groups and the ledger are; without an answer that is what is said.
         2. Say what holds: lags, and quarantines of the last whole minute.
         """
+        unread = self._ledger.holds and not self._ledger.ready
+        self._unread_since = (self._unread_since or time.monotonic()) if unread else None
         conditions: list[Condition] = []
         try:
             self._ask()  # 1
