@@ -88,6 +88,9 @@ def _duty(settings: Settings, name: str) -> Duty:
 
 
 def _period(desk: Desk, duty: str, readers: Readers) -> list[Notification]:
-    """Every notification that waits or waited: those of the quarter count. Each is opened with an entry of its own."""
+    """Every notification that this identity opens, each with an entry of its own.
+
+    One that it does not open makes cells smaller: more is dropped.
+    """
     records = [record for record in desk.waiting() if about(record)["duty"] == duty]
-    return [proposal.notification() for proposal in desk.open(records, readers)]
+    return [opened.notification() for opened in desk.open(records, readers) if isinstance(opened, Proposal)]

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.policy_sign import private_key
-from services.cli.unlock import Readers, open_twice
+from services.cli.unlock import Readers, open_one
 from services.kernel import consult, ledger, quarantine
 from services.kernel.approval import demand, sign
 from services.kernel.approvers import load_approvers
@@ -125,7 +125,7 @@ def _opened(settings: Settings, position: str, identity: Path, readers: Readers)
         raise ConfigError("quarantine", [f"`{identity}`: {error.strerror}"]) from error
     record = _at(settings, position)
     source = (record.topic, record.partition, record.offset)
-    (opened,) = open_twice(settings.kafka_config(), [source], readers, secret, name=NAME)
+    opened = open_one(settings.kafka_config(), source, readers, secret, name=NAME)
     return record, quarantine.read(opened)
 
 

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from services.cli import policy_sign
-from services.cli.unlock import Readers, open_twice
+from services.cli.unlock import Readers, open_all
 from services.kernel import ledger
 from services.kernel.approval import Approval, Request, milliseconds, sign, verify
 from services.kernel.approvers import load_approvers
@@ -112,15 +112,15 @@ class Desk:
             raise ConfigError("release", [f"no proposal `{proposal}`: `duty list` shows what waits"])
         return found
 
-    def open(self, records: Sequence[Inbound], readers: Readers) -> list[Proposal]:
-        """The proposals themselves, each with its entry before it is opened; what is none of them is left out.
+    def open(self, records: Sequence[Inbound], readers: Readers) -> list[Proposal | RefusedError]:
+        """The proposals themselves, or why one is not opened; each with its entry before it is opened.
 
         Raises:
-            RefusedError: the ledger does not answer, or the identity does not open them.
+            RefusedError: the ledger does not answer.
         """
         sources = [(record.topic, record.partition, record.offset) for record in records]
-        opened = open_twice(self.config, sources, readers, self._identity, name=NAME)
-        return [msgspec.msgpack.decode(one, type=Proposal) for one in opened]
+        opened = open_all(self.config, sources, readers, self._identity, name=NAME)
+        return [one if isinstance(one, RefusedError) else msgspec.msgpack.decode(one, type=Proposal) for one in opened]
 
     def release(
         self,
@@ -178,6 +178,8 @@ class Desk:
 
     def _opened(self, found: Inbound, held: Release, readers: Readers) -> Proposal:
         (proposal,) = self.open([found], readers)
+        if isinstance(proposal, RefusedError):
+            raise proposal
         if proposal.sha256 != held.sha256 or proposal.id != held.proposal or proposal.kind != held.duty:
             raise RefusedError("not released: what was sealed is not what was approved")
         return proposal

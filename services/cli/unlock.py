@@ -29,10 +29,18 @@ class Readers:
     reference: str = "consultation"
 
 
-def open_twice(
+def open_one(config: Mapping[str, str], source: Source, readers: Readers, identity: str, *, name: str) -> bytes:
+    """What stands at one position; as `open_all`, but what is not opened is raised."""
+    (found,) = open_all(config, [source], readers, identity, name=name)
+    if isinstance(found, RefusedError):
+        raise found
+    return found
+
+
+def open_all(
     config: Mapping[str, str], sources: Sequence[Source], readers: Readers, identity: str, *, name: str
-) -> list[bytes]:
-    """What stands at each position, in their order.
+) -> list[bytes | RefusedError]:
+    """What stands at each position, in their order, or why it is not opened.
 
     1. The second person signs each position; the entries go to the ledger.
     2. The ledger service answers once they are in the log; no answer: nothing is opened.
@@ -42,8 +50,7 @@ def open_twice(
         name: prefix of the group names, which the principal's permissions must cover.
 
     Raises:
-        RefusedError: the ledger did not take the entries or does not answer, the second person may not approve, or
-            the identity is another.
+        RefusedError: the ledger did not take the entries or does not answer.
     """
     now, key = int(time.time() * 1000), private_key(readers.key)
     asked = {}
@@ -57,20 +64,30 @@ def open_twice(
     except SafeReportingError as error:
         raise RefusedError(f"not opened, because the ledger did not take the entry: {error}") from error
     answers = _answers(config, set(asked), name)  # 2
-    return [open_sealed(answers[id_], identity) for id_ in asked]  # 3
+    return [_opened(answers[id_], identity) for id_ in asked]  # 3
 
 
-def _answers(config: Mapping[str, str], wanted: set[str], name: str) -> dict[str, bytes]:
+def _opened(answer: bytes | str, identity: str) -> bytes | RefusedError:
+    """What the identity opens, or why it is not opened: an answer that is text is the ledger service's refusal."""
+    if isinstance(answer, str):
+        return RefusedError(f"not opened: {answer}")
+    try:
+        return open_sealed(answer, identity)
+    except RefusedError as error:
+        return error
+
+
+def _answers(config: Mapping[str, str], wanted: set[str], name: str) -> dict[str, bytes | str]:
     ends = time.monotonic() + _PATIENCE
-    found: dict[str, bytes] = {}
+    found: dict[str, bytes | str] = {}
     while wanted - found.keys():
         if time.monotonic() > ends:
             raise RefusedError("not opened: the entry is written, but the ledger service does not answer; is it up?")
         for record in read_all(config, consult.TOPIC, name=name):
             id_ = record.key.reveal().decode("ascii", "replace") if record.key is not None else ""
             if id_ in wanted:
-                if refused := record.header(consult.REFUSED):
-                    raise RefusedError(f"not opened: {refused.decode('utf-8', 'replace')}")
-                found[id_] = record.value.reveal() if record.value is not None else b""
+                refused = record.header(consult.REFUSED)
+                value = record.value.reveal() if record.value is not None else b""
+                found[id_] = refused.decode("utf-8", "replace") if refused else value
         time.sleep(0.1)
     return found

@@ -41,7 +41,7 @@ class PlainProducer:
 
     def commit_transaction(self, _: float) -> None:
         self._producer.flush()
-        time.sleep(0.5)  # the moment between sending and committing, made wide enough to be hit
+        time.sleep(2.0)  # the moment between sending and committing, made wide enough to be hit
         PlainProducer.consumer.commit(offsets=self._offsets, asynchronous=False)
 
     def abort_transaction(self, _: float) -> None:

@@ -104,7 +104,7 @@ def test_nothing_is_left_to_do_after_apply(broker: EmbeddedKafka) -> None:
         ("router", "control"),
         ("router", "consent"),
         ("partner-housing-gm", "partner.housing-gm"),
-        ("compliance", "quarantine"),
+        ("compliance", "partner.victim-support-gm"),
         ("monitor", "ledger"),
     ],
 )
@@ -123,7 +123,7 @@ def test_an_account_may_not_write_where_it_has_no_business(broker: EmbeddedKafka
         ("router", "agency.gmp.police-crime"),
         ("redactor", "quarantine"),
         ("monitor", "redacted"),
-        ("ledger", "quarantine"),
+        ("ledger", "redacted"),
         ("compliance", "agency.gmp.police-crime"),
     ],
 )

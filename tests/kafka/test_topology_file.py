@@ -106,9 +106,9 @@ def test_no_partner_may_read_anything_but_its_own_topic() -> None:
         assert not any(acl.operation == "write" for acl in mine)
 
 
-def test_only_the_redactor_and_the_auditor_may_read_agency_topics() -> None:
+def test_only_the_redactor_the_auditor_and_a_replay_may_read_agency_topics() -> None:
     readers = {acl.principal for acl in TOPOLOGY.acls if acl.operation == "read" and acl.name.startswith("agency")}
-    assert readers == {"redactor", "cli-auditor"}
+    assert readers == {"redactor", "cli-auditor", "cli-replay"}
 
 
 def test_who_may_write_to_partners_and_to_the_topics_of_agencies() -> None:
