@@ -35,7 +35,11 @@ class Reach(NamedTuple):
 
 
 def reach(mark: Mark, *, at_end: bool | None, now: int) -> Reach:
-    """The reach of a mark, when the monitor has (or has not, or does not know) read the ledger to its end at `now`."""
+    """The reach of a mark, when the monitor has (or has not, or does not know) read the ledger to its end at `now`.
+
+    Args:
+        now: milliseconds since the epoch, when the end was asked for.
+    """
     if at_end is None or mark.known_from < 0:
         return Reach(mark.known_from, None)
     return Reach(mark.known_from, now if at_end else mark.newest)

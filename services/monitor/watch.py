@@ -56,7 +56,7 @@ class Watch:
         self._board = Board()
         self._lags: list[Lag] | None = None
         self._end: int | None = None
-        self._asked = time.monotonic()
+        self._asked, self._asked_ms = time.monotonic(), 0
         self._unread_since: float | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="watch")
@@ -86,10 +86,10 @@ class Watch:
         return max(0, self._end - self._ledger.reached)
 
     def reach(self) -> report.Reach:
-        """The time that the figures speak of."""
+        """The time that the figures speak of: at the end of the ledger, up to when that end was asked for."""
         mark, behind = self.mark(), self.behind()
         at_end = None if behind is None else behind == 0
-        return report.reach(mark or Mark(), at_end=at_end if mark else None, now=self.now())
+        return report.reach(mark or Mark(), at_end=at_end if mark else None, now=self._asked_ms)
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """The table."""
@@ -159,6 +159,7 @@ class Watch:
         self._say(self._board.due(conditions, now=time.monotonic()))  # 2
 
     def _ask(self) -> None:
+        asked = self.now()
         found = self._positions.read(seconds=ASK_S)
         end = self._positions.end(TOPIC, seconds=ASK_S)
         now = time.monotonic()
@@ -168,7 +169,7 @@ class Watch:
         if self._ledger.ready:  # the monitor's own position is in its table
             own = self._ledger.reached
             lags.append(self._memory.see("monitor", TOPIC, 0, committed=own, end=end, now=now))
-        self._lags, self._end, self._asked = lags, end, now
+        self._lags, self._end, self._asked, self._asked_ms = lags, end, now, asked
 
     def _bursts(self) -> list[Condition]:
         at, now = self.reach(), self.now()

@@ -185,6 +185,13 @@ def test_after_kills_figures_chains_and_alerts_are_those_of_an_oracle(broker: Em
     assert {alert["event"] for alert in alerts} >= {"chain_double"}
     assert monitor.get("/readyz") is not None
     assert b"safe_reporting" in (monitor.get("/metrics") or b"")
+    broker.restart()
+    fill(config, 200, threading.Semaphore(1))
+    last = oracle(config)[3]
+    again = monitor.caught_up(last)
+    assert sum(window["total"]["entries"] for window in again["windows"] if window["total"] is not None) == sum(
+        outcomes.values()
+    )
     monitor.process.send_signal(signal.SIGTERM)
     assert monitor.process.wait(30) == 0
 
