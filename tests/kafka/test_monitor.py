@@ -82,6 +82,14 @@ class Monitor:
         return found
 
 
+@pytest.fixture
+def monitor(broker: EmbeddedKafka, tmp_path: Path) -> Iterator[Monitor]:
+    """The service; it does not outlive the test."""
+    made = Monitor(broker, tmp_path)
+    yield made
+    made.kill()
+
+
 def fill(config: dict[str, str], count: int, go: threading.Semaphore) -> None:
     """Entries of now, a few of them twice, some in transactions; each thousand when `go` says so, over two seconds."""
     made = []
@@ -151,9 +159,8 @@ def oracle(config: dict[str, str]) -> tuple[Counter[str], Counter[str], int, int
     return outcomes, partners, doubles, last
 
 
-def test_after_kills_figures_chains_and_alerts_are_those_of_an_oracle(broker: EmbeddedKafka, tmp_path: Path) -> None:
+def test_after_kills_figures_chains_and_alerts_are_those_of_an_oracle(broker: EmbeddedKafka, monitor: Monitor) -> None:
     config = broker.client_config("admin")
-    monitor = Monitor(broker, tmp_path)
     go = threading.Semaphore(1)
     filler = threading.Thread(target=fill, args=(config, COUNT, go))
     filler.start()
