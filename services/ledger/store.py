@@ -6,6 +6,7 @@ position: whatever dies in between, nothing is appended twice or left out, and a
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,8 +34,8 @@ _PRAGMAS = (
 )  # fmt: skip
 #: PostgreSQL's advisory lock of a migration: any number that nobody else uses.
 _LOCK = 0x5AFE
-#: Rows of one INSERT where the driver sends each statement on its own.
-_ROWS = 200
+#: What COPY's text form writes otherwise.
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class Store:
         except (SQLAlchemyError, ImportError) as error:
             raise ConfigError("ledger", ["`SR_LEDGER_DATABASE` is no database URL that works here"]) from error
         self._sqlite = self.engine.dialect.name == "sqlite"
+        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         if self._sqlite:
             sa.event.listen(self.engine, "connect", _configure)
             sa.event.listen(self.engine, "begin", _begin)
@@ -100,9 +102,8 @@ class Store:
                 yield connection
                 if write:
                     connection.commit()
-        except DBAPIError as error:
-            said = str(error.orig).splitlines()[0][:200] if error.orig else type(error).__name__
-            raise UnreachableError(f"the ledger's database: {said}") from error
+        except (DBAPIError, self._driver_error) as error:  # COPY goes past SQLAlchemy's wrapping
+            raise UnreachableError(f"the ledger's database: {_said(error)}") from error
 
     def state(self) -> State:
         """Where the log stands."""
@@ -176,9 +177,10 @@ class Store:
             marks = ", ".join("?" * len(names))
             connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({marks})", list(rows))  # noqa: S608 - own name
             return
-        for at in range(0, len(rows), _ROWS):  # this driver sends one statement at a time
-            held = [dict(zip(names, row, strict=True)) for row in rows[at : at + _ROWS]]
-            connection.execute(sa.insert(table).values(held))
+        if rows:  # this driver sends one statement at a time: COPY is one for all rows
+            lines = "".join("\t".join(map(_copied, row)) + "\n" for row in rows)
+            cursor: Any = connection.connection.cursor()
+            cursor.execute(f"COPY {table.name} ({', '.join(names)}) FROM STDIN", stream=io.BytesIO(lines.encode()))
 
     # reading
 
@@ -264,6 +266,23 @@ def _widen_hour(connection: Connection, number: int, first: int, last: int) -> N
         {"first": min(first, row["first"]), "last": max(last, row["last"])} if row else {"first": first, "last": last}
     )
     _upsert(connection, held, [{"hour": number, **span}])
+
+
+def _said(error: Exception) -> str:
+    """What the database said, in one line; PostgreSQL's driver gives a table of it, whose `M` is the message."""
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    first = origin.args[0] if origin.args else ""
+    text = str(first.get("M", "")) if isinstance(first, dict) else str(first)
+    return (text.splitlines() or [type(origin).__name__])[0][:200]
+
+
+def _copied(value: object) -> str:
+    """A value in the text form of PostgreSQL's COPY."""
+    if value is None:
+        return r"\N"
+    if isinstance(value, bytes):
+        return rf"\\x{value.hex()}"
+    return str(value).translate(_ESCAPES)
 
 
 def _migrate(connection: Connection) -> None:
