@@ -11,6 +11,7 @@ from rich.console import Console
 from services.cli import (
     audit,
     audit_retention,
+    audit_totals,
     bench,
     consent,
     demo,
@@ -51,6 +52,7 @@ app.add_typer(audit.app, name="audit", help="The ledger: search, prove, export, 
 for command in (audit_retention.expire, audit_retention.hold, audit_retention.lift, audit_retention.holds):
     audit.app.command()(command)
 audit.app.command()(audit_retention.subject)
+audit.app.command()(audit_totals.totals)
 app.add_typer(leak.app, name="leak", help="Something got out: trace it, recall it, keep the clock, prove it.")
 app.add_typer(replay.app, name="replay", help="Retained records through today's detector and policy: what changes.")
 app.add_typer(gate.app, name="gate", help="Stop everything that leaves at once; open again as two persons.")

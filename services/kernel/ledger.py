@@ -115,6 +115,14 @@ def opened(source: tuple[str, int, int], *, by: str, why: str, now: int, second:
     )  # fmt: skip
 
 
+def tallied(day: str, *, by: str, why: str, now: int) -> Message:
+    """The entry of a person who has the masks of a day counted by class; committed before details are opened."""
+    return _by_hand(
+        "compliance", Operation.CONSULTATION, f"{by}/{why}/{day}", now,
+        outcome="consulted", by=by, why=why, reference=f"totals/{day}",
+    )  # fmt: skip
+
+
 def release(
     *, kind: str, topic: str | None, source: tuple[str, int, int], proposal: str, by: tuple[str, ...], reference: str,
     basis: str, now: int,

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from services.cli import audit_totals
 from services.cli.app import app
 from services.cli.drill import caught_up
 from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.kernel.detail import read_detail
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import send
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.sealing import open_sealed
+from services.ledger import totals
 from services.ledger.store import Store
 
 pytestmark = pytest.mark.kafka
@@ -79,6 +87,41 @@ def test_sealed_detail_opens_after_its_own_entry(pipeline: Pipeline, run: object
     (entry,) = pipeline.entries()[before:]
     assert (entry["operation"], entry["by"], entry["why"]) == ("consultation", "C-1", "dip_sample")
     assert entry["source"]["offset"] == first["entry"]["source"]["offset"]
+
+
+def test_totals_of_a_day_are_small_numbers_hidden_and_an_entry_first(
+    pipeline: Pipeline, run: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callable(run)
+    identity = (pipeline.keys_dir / "compliance" / "seal-identity.dev").read_text().strip()
+    arguments = ("--identity", str(pipeline.keys_dir / "compliance" / "seal-identity.dev"), "--by", "C-1", "--json")
+    today = datetime.now(UTC).date()
+    early = run("totals", str(today), *arguments)
+    assert "is not over" in str(early.exception)
+    wanted: Counter[tuple[str, str]] = Counter()
+    for entry in pipeline.entries():
+        if entry["service"] == "redactor" and entry["feed"] and entry["sealed"]:
+            detail = read_detail(open_sealed(base64.b64decode(entry["sealed"]), identity))
+            wanted.update({(entry["feed"], mask[1]) for mask in detail.masks})
+    assert len({feed for feed, _ in wanted}) > 4
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=2)
+
+    monkeypatch.setattr(audit_totals, "datetime", Later)
+    before = len(pipeline.entries())
+    shown = json.loads(run("totals", str(today), *arguments).output)
+    for cell in shown["cells"]:
+        number = wanted[cell["feed"], cell["class"]]
+        assert cell["records"] is None or (number >= 10 and abs(cell["records"] - number) <= 2)
+    (entry,) = pipeline.entries()[before:]
+    assert (entry["operation"], entry["by"], entry["reference"]) == ("consultation", "C-1", f"totals/{today}")
+    monkeypatch.setattr(totals, "LEAST", 0)
+    monkeypatch.setattr(totals, "ROUNDED_TO", 1)
+    shown = json.loads(run("totals", str(today), *arguments).output)
+    assert {(c["feed"], c["class"]): c["records"] for c in shown["cells"] if c["records"]} == dict(wanted)
 
 
 def test_a_record_without_an_entry_is_named(pipeline: Pipeline, run: object) -> None:
