@@ -10,6 +10,7 @@ from rich.console import Console
 
 from services.cli import (
     audit,
+    audit_reconcile,
     audit_retention,
     audit_totals,
     bench,
@@ -53,6 +54,7 @@ for command in (audit_retention.expire, audit_retention.hold, audit_retention.li
     audit.app.command()(command)
 audit.app.command()(audit_retention.subject)
 audit.app.command()(audit_totals.totals)
+audit.app.command()(audit_reconcile.reconcile)
 app.add_typer(leak.app, name="leak", help="Something got out: trace it, recall it, keep the clock, prove it.")
 app.add_typer(replay.app, name="replay", help="Retained records through today's detector and policy: what changes.")
 app.add_typer(gate.app, name="gate", help="Stop everything that leaves at once; open again as two persons.")

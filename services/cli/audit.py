@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,14 +23,11 @@ from services.kernel import keys, ledger
 from services.kernel.approval import milliseconds
 from services.kernel.detail import read_detail
 from services.kernel.errors import ConfigError, Exit, RefusedError
-from services.kernel.kafka.reader import read_all, send
-from services.kernel.kafka.topology import load_topology
-from services.kernel.ledger import rfc3339
+from services.kernel.kafka.reader import send
 from services.kernel.sealing import open_sealed
 from services.kernel.settings import Settings, load_settings
 from services.ledger import export as exports
 from services.ledger import note, tree
-from services.ledger import reconcile as reconciling
 from services.ledger.entries import Reader
 from services.ledger.note import Signed
 from services.ledger.search import Found, Query, leaf, search
@@ -207,81 +203,6 @@ def witness(
         if last is not None and 0 < last.size < signed.checkpoint.size:
             proof = tree.consistency(Hashes(connection), last.size, signed.checkpoint.size)
     print(watching.look(signed, proof, seconds=int(time.time())).note, end="")
-
-
-@app.command()
-def reconcile(
-    sign_with: Annotated[
-        Path | None, typer.Option("--sign-with", help="Private key that signs how far each partition is reconciled.")
-    ] = None,
-    name: Annotated[str, typer.Option("--name", help="Who reconciles, in the signed statement.")] = "auditor",
-    every: Annotated[int, typer.Option("--every", min=0, help="Do it again after these seconds; 0: once.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Read the topics themselves and show that every record has exactly one entry. Exit 1 where one has not."""
-    settings = load_settings()
-    while True:
-        with opened_store(settings) as store:
-            compared, partners = _compare(settings, store)
-        _tell_compared(compared, partners, as_json)
-        if sign_with is not None:
-            stamp = rfc3339(int(time.time() * 1000))
-            print(reconciling.statement(compared, name=name, stamp=stamp, key=private_key(sign_with)), end="")
-        if not (all(one.whole for one in compared) and all(not one.unknown for one in partners)):
-            raise typer.Exit(Exit.FOUND)
-        if not every:
-            return
-        time.sleep(every)
-
-
-def _compare(settings: Settings, store: Store) -> tuple[list[reconciling.Compared], list[reconciling.Delivered]]:
-    """Topics first, then the log: what was handled meanwhile is in the log, and what was not waits."""
-    topology, config = load_topology(settings.topology_file), settings.kafka_config()
-    inputs = {"redactor": [t.name for t in topology.topics_of("redactor")], "router": ["redacted"]}
-    there: dict[tuple[str, int], list[int]] = {}
-    for topic in {name for names in inputs.values() for name in names}:
-        for record in read_all(config, topic, name=NAME):
-            there.setdefault((topic, record.partition), []).append(record.offset)
-    sent = {partner: _keys(config, f"partner.{partner}") for partner in topology.partners}
-    with store.connection() as connection:
-        held = reconciling.said(connection)
-    count = max(topic.partitions for topic in topology.topics)
-    compared = []
-    for place in reconciling.places(held.offsets, inputs, count):
-        records = there.get(place[1:], [])
-        named: Sequence[int] = held.offsets.get(place, ())
-        oldest = min(records, default=max(named, default=-1) + 1)
-        compared.append(reconciling.compare(place, named, records, oldest=oldest))
-    partners = [reconciling.delivered(p, made, held.keys.get(p, set())) for p, made in sent.items() if made]
-    return compared, partners
-
-
-def _keys(config: Mapping[str, str], topic: str) -> list[bytes | None]:
-    """Keys of a topic's records and tombstones."""
-    return [record.key.reveal() if record.key is not None else None for record in read_all(config, topic, name=NAME)]
-
-
-def _tell_compared(compared: list[reconciling.Compared], partners: list[reconciling.Delivered], as_json: bool) -> None:
-    if as_json:
-        for line in (*map(asdict, compared), *map(asdict, partners)):
-            print(json.dumps(line))
-        return
-    table = Table("service", "topic", "partition", "to", "records", "missing", "extra", "doubled", "waiting", "expired")
-    for row in compared:
-        service, topic, partition = row.place
-        numbers = (len(row.missing), len(row.extra), len(row.doubled), row.waiting, row.expired)
-        if row.records or any(numbers):
-            table.add_row(service, topic, str(partition), str(row.upto), str(row.records), *map(str, numbers))
-    Console().print(table)
-    for row in compared:
-        for what, offsets in (("no entry", row.missing), ("no record", row.extra), ("two entries", row.doubled)):
-            if offsets:
-                first = ", ".join(map(str, offsets[:5]))
-                print(f"{row.place[1]}[{row.place[2]}]: {what} for offset {first}" + (" …" if offsets[5:] else ""))
-    for one in partners:
-        if one.unknown:
-            print(f"partner.{one.partner}: {one.unknown} of {one.keys} keys that no entry let out")
-    print(f"{sum(one.keys for one in partners)} keys in {len(partners)} partner topics")
 
 
 def _tell(report: Report, as_json: bool) -> None:

@@ -1,25 +1,33 @@
-"""Does every record have its outcome? Sets of offsets of the topics against those of the log.
+"""Does every record have its outcome? Sets of offsets of the topics against those of the log, stretch by stretch.
 
 Counts would not do: compaction, transaction markers and retention make holes. What expired before it was compared is
-said to be unprovable, not lost.
+said to be unprovable, not lost. A pass reads partner topics, then the log, then input topics; so whatever the first
+hold has its entry in the log by then, and whatever the log names stands in the last.
 """
 
 from __future__ import annotations
 
+import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import orjson
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Connection
 
+from services.kernel.errors import RefusedError
 from services.ledger import tables
 from services.ledger.entries import CHAINED
+from services.ledger.tree import Frontier
 from services.ledger.verify import pages
 
+#: Key of the signed statement in the topic of checkpoints.
+KEY = b"reconciled"
 #: Service, topic, partition.
 Place = tuple[str, str, int]
 
@@ -60,85 +68,133 @@ class Delivered:
     unknown: int
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How far everything was compared: what the next pass begins with.
+
+    Attributes:
+        leaves: leaves of the log whose offsets were compared.
+        root: the tree's root over them.
+        keys_from: leaf from which message keys are read again; a copy may be seen one pass after its entry.
+        offsets: last offset that was compared, by place.
+        read: next offset to read, by partner topic and partition.
+    """
+
+    leaves: int = 0
+    root: bytes = b""
+    keys_from: int = 0
+    offsets: Mapping[Place, int] = field(default_factory=dict)
+    read: Mapping[tuple[str, int], int] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Said:
-    """What the log says: offsets by place, and message keys by partner."""
+    """What a log of `leaves` leaves with this root says: offsets by place, hashes of message keys by partner."""
 
+    leaves: int
+    root: bytes
     offsets: dict[Place, array[int]] = field(default_factory=dict)
-    keys: dict[str, set[str]] = field(default_factory=dict)
+    keys: dict[str, array[int]] = field(default_factory=dict)
 
 
-def said(connection: Connection) -> Said:
-    """Read the whole log for what reconciliation needs."""
-    found = Said()
-    held = tables.leaf
-    wanted = sa.select(held.c.idx, held.c.body).where(held.c.body.is_not(None), held.c.fault.is_(None))
-    for row in pages(connection, wanted):
+def said(connection: Connection, settled: Settled, *, watched: Callable[[Iterator[Any]], Iterator[Any]] = iter) -> Said:
+    """Read the part of the log that was not compared yet, and the keys of the part before it.
+
+    Args:
+        watched: passes the rows through, to show how far it is.
+    """
+    size, blob = connection.execute(sa.select(tables.log.c.size, tables.log.c.frontier)).one()
+    root = Frontier(size, [blob[at : at + 32] for at in range(0, len(blob), 32)]).root()
+    found, held = Said(size, root), tables.leaf
+    wanted = sa.select(held.c.idx, held.c.body).where(
+        held.c.idx >= settled.keys_from, held.c.idx < size, held.c.body.is_not(None), held.c.fault.is_(None)
+    )
+    for row in watched(pages(connection, wanted)):
         entry = orjson.loads(row["body"])
+        for decision in entry["decisions"]:
+            if "key" in decision:  # of what was let out, or is recalled
+                hashed = found.keys.setdefault(decision["partner"], array("Q"))
+                hashed.append(_hash(decision["key"].encode()))
         source = entry["source"]
-        if entry["service"] in CHAINED and source is not None:
+        if row["idx"] >= settled.leaves and entry["service"] in CHAINED and source is not None:
             place = entry["service"], source["topic"], source["partition"]
             last = source.get("until", source["offset"])
             found.offsets.setdefault(place, array("q")).extend(range(source["offset"], last + 1))
-        for decision in entry["decisions"]:
-            if decision["effect"] == "allow" and "key" in decision:
-                found.keys.setdefault(decision["partner"], set()).add(decision["key"])
     return found
 
 
-def compare(place: Place, entries: Sequence[int], records: Sequence[int], *, oldest: int) -> Compared:
-    """Compare one partition.
+def compare(
+    place: Place, entries: Sequence[int], records: Sequence[int], *, oldest: int, settled: int = -1
+) -> Compared:
+    """Compare one partition beyond `settled`, the last offset of the pass before.
 
     Args:
-        entries: offsets that the log names, in any order, doubled ones too.
-        records: offsets that the topic holds, committed.
-        oldest: the first offset that the topic still holds, or would.
+        entries: offsets that the log names since then, in any order, doubled ones too.
+        records: offsets behind `settled` that the topic holds, committed.
+        oldest: the first offset that the topic still holds.
     """
     named = np.asarray(entries, dtype=np.int64)
     there = np.asarray(records, dtype=np.int64)
     once, counts = np.unique(named, return_counts=True)
-    upto = int(once[-1]) if len(once) else -1
+    again = (counts > 1) | (once <= settled)
+    new = once[once > settled]
+    upto = int(new[-1]) if len(new) else settled
     handled = there[there <= upto]
-    inside = once[once >= oldest]
     return Compared(
         place,
         upto,
         len(handled),
-        missing=_numbers(np.setdiff1d(handled, once)),
-        extra=_numbers(np.setdiff1d(inside, there)),
-        doubled=_numbers(once[counts > 1]),
+        missing=_numbers(np.setdiff1d(handled, new)),
+        extra=_numbers(np.setdiff1d(new[new >= oldest], there)),
+        doubled=_numbers(once[again]),
         waiting=int((there > upto).sum()),
-        expired=int((once < oldest).sum()),
+        expired=int((new < oldest).sum()),
     )
 
 
-def delivered(partner: str, keys: Iterable[bytes | None], known: set[str]) -> Delivered:
-    """Compare one partner's topic; a key that is no text counts as unknown."""
-    there = {key.decode("ascii", "replace") if key is not None else "" for key in keys}
-    return Delivered(partner, len(there), len(there - known))
+def delivered(partner: str, keys: Collection[bytes | None], known: Sequence[int]) -> Delivered:
+    """Compare one partner's topic with the hashes of the keys that the log names; a message without a key is unknown.
+
+    Different messages of one key count once.
+    """
+    there = np.unique(np.asarray([_hash(key) for key in keys if key is not None], dtype=np.uint64))
+    unknown = int((~np.isin(there, np.asarray(known, dtype=np.uint64))).sum())
+    keyless = any(key is None for key in keys)
+    return Delivered(partner, len(there) + keyless, unknown + keyless)
 
 
-def statement(compared: Iterable[Compared], *, name: str, stamp: str, key: Ed25519PrivateKey) -> str:
-    """The signed statement of how far each whole partition is reconciled: lines of text, then the signature in hex."""
-    lines = [name, stamp, *(_line(one) for one in compared if one.whole)]
+def _hash(key: bytes) -> int:
+    """Eight bytes are enough to tell keys apart that nobody chooses, and thirty million of them fit into memory."""
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
+
+
+def statement(settled: Settled, *, name: str, stamp: str, key: Ed25519PrivateKey) -> str:
+    """The signed statement of how far everything is reconciled: lines of text, a blank one, the signature in hex."""
+    lines = [name, stamp, f"log {settled.leaves} {settled.root.hex()} keys-from {settled.keys_from}"]
+    lines += [f"{s} {t} {p} reconciled-to {offset}" for (s, t, p), offset in sorted(settled.offsets.items())]
+    lines += [f"{topic} {p} read-to {offset}" for (topic, p), offset in sorted(settled.read.items())]
     text = "\n".join(lines) + "\n"
     return f"{text}\n{key.sign(text.encode()).hex()}\n"
 
 
-def _line(one: Compared) -> str:
-    service, topic, partition = one.place
-    return f"{service} {topic} {partition} reconciled-to {one.upto}"
+def read_statement(text: str, key: Ed25519PublicKey) -> Settled:
+    """What a statement says.
+
+    Raises:
+        RefusedError: it is none, was changed, or somebody else signed it.
+    """
+    said, _, signature = text.partition("\n\n")
+    try:
+        key.verify(bytes.fromhex(signature.strip()), (said + "\n").encode())
+        _, _, log, *lines = said.split("\n")
+        _, leaves, root, _, keys_from = log.split(" ")
+        words = [line.split(" ") for line in lines]
+        offsets = {(w[0], w[1], int(w[2])): int(w[4]) for w in words if w[-2] == "reconciled-to"}
+        read = {(w[0], int(w[1])): int(w[3]) for w in words if w[-2] == "read-to"}
+        return Settled(int(leaves), bytes.fromhex(root), int(keys_from), offsets, read)
+    except (InvalidSignature, ValueError, IndexError) as error:
+        raise RefusedError("the statement of the last pass was changed, or is another key's") from error
 
 
 def _numbers(found: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(number) for number in found)
-
-
-def places(found: Mapping[Place, object], topics: Mapping[str, Sequence[str]], partitions: int) -> Iterator[Place]:
-    """Every partition that a service reads, whether the log names it or not.
-
-    Args:
-        topics: input topics by service.
-    """
-    wanted = {(s, t, p) for s, names in topics.items() for t in names for p in range(partitions)}
-    yield from sorted(wanted | set(found))

@@ -19,12 +19,13 @@ from services.cli.drill import caught_up
 from services.cli.pipeline import Numberer, Pipeline, load_samples
 from services.kernel.detail import read_detail
 from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.kafka.reader import send
+from services.kernel.kafka.reader import read_all, send
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
 from services.kernel.sealing import open_sealed
-from services.ledger import totals
+from services.ledger import reconcile, totals
+from services.ledger.publish import TOPIC as CHECKPOINTS
 from services.ledger.store import Store
 
 pytestmark = pytest.mark.kafka
@@ -73,6 +74,53 @@ def test_the_log_is_whole_and_every_record_has_its_entry(pipeline: Pipeline, run
     done = run("reconcile", "--sign-with", str(key))
     assert done.exit_code == 0, (done.output, done.exception)
     assert "reconciled-to" in done.output
+
+
+def test_the_next_pass_reads_what_came_since(
+    pipeline: Pipeline, run: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the signed statement of the last pass, while records flow; then only with the right key and log."""
+    assert callable(run)
+    key = pipeline.keys_dir / "approvers" / "first-approver.dev"
+    state = tmp_path / "reconciled"
+    arguments = ("--sign-with", str(key), "--state", str(state), "--publish", "--json")
+
+    def records(output: str) -> int:
+        rows = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        return sum(row["records"] for row in rows if "place" in row and row["place"][0] == "redactor")
+
+    done = run("reconcile", *arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+    before = records(done.output)
+    numbered = Numberer(ROOT / "schemas")
+    samples = load_samples(ROOT / "samples")
+    pipeline.send([numbered(sample, 1000 + number) for number, sample in enumerate(samples)])
+    passes = [run("reconcile", *arguments) for _ in range(3)]  # the first while the services are at work
+    pipeline.wait(before + len(samples), seconds=120)
+    caught_up(pipeline)
+    passes.append(run("reconcile", *arguments))
+    assert [one.exit_code for one in passes] == [0] * 4, [one.output for one in passes]
+    assert sum(records(one.output) for one in passes) == len(samples)
+    assert records(run("reconcile", *arguments).output) == 0
+    published = [
+        r.key.reveal() for r in read_all(pipeline.broker.client_config("admin"), CHECKPOINTS, name="a") if r.key
+    ]
+    assert published.count(reconcile.KEY) == 6
+    other = pipeline.keys_dir / "approvers" / "second-approver.dev"
+    assert "another key's" in str(run("reconcile", "--sign-with", str(other), "--state", str(state)).exception)
+    monkeypatch.setenv("SR_LEDGER_DATABASE", f"sqlite:///{tmp_path}/other.db")
+    assert "not the one of the last statement" in str(run("reconcile", *arguments).exception)
+    assert "need `--sign-with`" in str(run("reconcile", "--state", str(state)).exception)
+
+
+def test_a_log_behind_its_topic_is_said_and_nothing_is_compared(
+    pipeline: Pipeline, run: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callable(run)
+    monkeypatch.setenv("SR_LEDGER_DATABASE", f"sqlite:///{tmp_path}/other.db")
+    done = run("reconcile", "--patience", "1")
+    assert done.exit_code == 1
+    assert "offsets behind its topic after 1 s: is the ledger service up?" in str(done.exception)
 
 
 def test_sealed_detail_opens_after_its_own_entry(pipeline: Pipeline, run: object) -> None:
