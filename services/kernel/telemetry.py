@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
 
 #: Every key that a log line may have. Values are positions, counts, closed words and durations.
 LOG_KEYS = frozenset(
@@ -34,6 +34,7 @@ LEDGER_ENTRIES = Counter("safe_reporting_ledger_entries", "Entries appended to t
 LEDGER_FAULTS = Counter(
     "safe_reporting_ledger_faults", "Entries that are none, and links of the chain that are broken.", ["kind"]
 )
+OPEN = Gauge("safe_reporting_open", "1 where the worker may publish, 0 where its lease is closed.", ["service"])
 ASSIGNED = Gauge("safe_reporting_assigned_partitions", "Partitions this worker holds.", ["service"])
 
 
@@ -71,9 +72,3 @@ def where(error: BaseException) -> str:
 
 def _safe_excepthook(kind: type[BaseException], error: BaseException, _: object) -> None:
     structlog.get_logger().error("unhandled_exception", code=kind.__name__, where=where(error))
-
-
-def serve_metrics(port: int) -> None:
-    """Serve `/metrics` on every interface; port 0 serves nothing."""
-    if port:
-        start_http_server(port)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from services.kernel import consult, keys, telemetry
+from services.kernel import consult, keys, web
 from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError
 from services.kernel.kafka import service
 from services.kernel.kafka.reader import Sender, read_one
 from services.kernel.kafka.source import Source
 from services.kernel.ledger import TOPIC
+from services.kernel.progress import Progress
 from services.kernel.settings import Settings, load_settings
 from services.ledger.entries import Reader
 from services.ledger.publish import Publisher
@@ -26,6 +27,8 @@ def start(settings: Settings) -> None:
     if not settings.ledger_database:
         raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
     stop = service.Stop()
+    progress = Progress()
+    web.serve(settings.metrics_port, {"/healthz": lambda _: progress.health(), "/readyz": lambda _: progress.ready()})
     rare_collection()
     config = settings.kafka_config()
     found = keys.load(settings.keys_dir, ["ledger", "lock"])
@@ -43,8 +46,9 @@ def start(settings: Settings) -> None:
         writer = Writer(
             store, source, publisher, reader=Reader(settings.schemas_dir), key=keys.private_key(found["ledger"]),
             origin=settings.ledger_origin, state=state, limits=Limits(), appended=unlocker.appended,
+            moved=progress.moved,
         )  # fmt: skip
-        telemetry.serve_metrics(settings.metrics_port)
+        progress.loaded = progress.joined = True
         writer.run(stop)
         source.close()
 

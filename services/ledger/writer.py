@@ -67,9 +67,10 @@ class Writer:
         state: State,
         limits: Limits,
         appended: Callable[[list[Inbound]], None] = _nothing,
+        moved: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`appended` is told of each batch once it is in the log."""
+        """`appended` is told of each batch once it is in the log, `moved` of each cycle."""
         self._store = store
         self._source = source
         self._publisher = publisher
@@ -79,6 +80,7 @@ class Writer:
         self._state = state
         self._limits = limits
         self._appended = appended
+        self._moved = moved
         self._clock = clock
         self._signed_size = state.signed
         self._signed_at = 0.0
@@ -89,6 +91,7 @@ class Writer:
         self._publisher.run()
         while not stop():
             self.cycle()
+            self._moved()
         self._sign_rest()
         log.info("ledger_stopped", offset=self._state.next_offset, count=self._state.size)
 

@@ -15,6 +15,7 @@ from services.kernel.errors import UnreachableError
 from services.kernel.kafka import service
 from services.kernel.kafka.topology_file import load_topology
 from services.kernel.settings import Settings, load_settings
+from services.kernel.web import serve
 from services.monitor import web
 from services.monitor.app import NAME, Ledger
 from services.monitor.metrics import Metrics
@@ -41,7 +42,7 @@ def start(settings: Settings) -> None:
     ledger = Ledger(config, slot=settings.slot, tell=teller(settings.slot))
     watch = Watch(ledger, config, topology, slot=settings.slot)
     REGISTRY.register(Metrics(watch, topology))
-    web.serve(settings.metrics_port, watch)
+    serve(settings.metrics_port, web.pages(watch))
     watch.start()
     try:
         loop.run_until_complete(_run(ledger, stop, slot=settings.slot))

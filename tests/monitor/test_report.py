@@ -7,11 +7,12 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from services.kernel.kafka.topology_file import load_topology
 from services.kernel.paths import ROOT
+from services.kernel.web import answer as served
 from services.monitor import alerts, buckets, report, web
 from services.monitor.alerts import Board, Condition, Event, Limits
 from services.monitor.chain import Finding, Verdict
@@ -160,11 +161,15 @@ def test_metrics_have_closed_labels_and_nothing_where_nothing_is_known() -> None
     assert not [line for line in samples if "entries" in line and line.endswith(" 0.0")]
 
 
+def answer(path: str, view: Any, registry: CollectorRegistry = REGISTRY) -> tuple[int, str, bytes]:
+    return served(path, web.pages(view), registry)
+
+
 def test_pages_say_not_ready_and_not_healthy_by_their_status() -> None:
     ready, waiting = View(straight(DELIVERIES)), View({}, known=False)
-    assert web.answer("/readyz", ready, CollectorRegistry())[0] == 200
-    assert web.answer("/readyz", waiting, CollectorRegistry())[0] == 503
-    assert web.answer("/healthz", waiting, CollectorRegistry())[0] == 503
-    assert json.loads(web.answer("/figures?window=15m&count=9999", ready)[2]) == {"window": "15m", "count": 192}
-    assert web.answer("/figures?window=2h", ready)[0] == 400
-    assert web.answer("/elsewhere", ready)[0] == 404
+    assert answer("/readyz", ready, CollectorRegistry())[0] == 200
+    assert answer("/readyz", waiting, CollectorRegistry())[0] == 503
+    assert answer("/healthz", waiting, CollectorRegistry())[0] == 503
+    assert json.loads(answer("/figures?window=15m&count=9999", ready)[2]) == {"window": "15m", "count": 192}
+    assert answer("/figures?window=2h", ready)[0] == 400
+    assert answer("/elsewhere", ready)[0] == 404

@@ -78,7 +78,7 @@ def bounded(function: Callable[..., None], *arguments: object, seconds: float) -
         raise StuckError(getattr(function, "__name__", "call")) from error
 
 
-def transactional_producer(config: Mapping[str, str], *, service: str, slot: int) -> Producer:
+def transactional_producer(config: Mapping[str, str], *, service: str, slot: int, **overrides: Any) -> Producer:
     """A producer whose transactional id outlives restarts, so that a successor ends what was left open."""
     return Producer(
         {
@@ -95,6 +95,7 @@ def transactional_producer(config: Mapping[str, str], *, service: str, slot: int
             "enable.idempotence": True,
             "topic.metadata.refresh.interval.ms": 60_000,
             "logger": quiet(),
+            **overrides,
         }
     )
 
@@ -115,6 +116,7 @@ def group_consumer(config: Mapping[str, str], *, group: str, slot: int, **overri
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 1_500,

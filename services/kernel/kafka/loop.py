@@ -26,6 +26,7 @@ from services.kernel.kafka.client import (
     is_transient,
     translate,
 )
+from services.kernel.progress import Progress
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
 
@@ -86,6 +87,7 @@ class Loop:
         processor: Processor,
         limits: Limits,
         lease: Lease | None = None,
+        progress: Progress | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
@@ -96,8 +98,10 @@ class Loop:
         self._processor = processor
         self._limits = limits
         self._lease = lease
+        self._progress = progress or Progress()
         self._clock = clock
         self._next: dict[Position, int] = {}  # next offset to handle: one after the last one handled
+        self._at_end: set[Position] = set()  # partitions that are read to their end
         self._batch: list[Inbound] = []
         self._quarantined_in_a_row = 0
         self._aborts_in_a_row = 0
@@ -135,9 +139,12 @@ class Loop:
         """
         records = self._poll()  # 1
         if not records:
+            if self._next.keys() <= self._at_end:
+                self._progress.moved()
             return 0
         self._now = self._read_clock()
         facts = self._lease.facts(self._now) if self._lease else {}  # 2
+        self._say_open(facts is not None)
         if facts is None:
             self._rewind(records)
             time.sleep(0.2)
@@ -163,7 +170,14 @@ class Loop:
         self._rewind(records[len(finished) :])
         return len(finished)
 
-    # 1
+    # 1 and 2
+
+    def _say_open(self, is_open: bool) -> None:
+        """A closed worker waits and is healthy: it reads again what it may not publish."""
+        self._progress.open = is_open
+        telemetry.OPEN.labels(self._service).set(is_open)
+        if not is_open:
+            self._progress.moved()
 
     def _poll(self) -> list[Inbound]:
         """At most `batch_records`, `batch_wait` seconds or `batch_bytes`; a pause in the flow ends it too."""
@@ -175,12 +189,15 @@ class Loop:
                 break
             error = message.error()
             if error is not None:
-                if not is_transient(error):
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._at_end.add((str(message.topic()), int(message.partition() or 0)))
+                elif not is_transient(error):
                     raise translate(error, f"poll of `{self._service}-{self._slot}`")
                 continue
             record = inbound(message)
             if record.offset < self._next.get((record.topic, record.partition), record.offset + 1):
                 continue  # fetched before a seek or a rebalance took hold
+            self._at_end.discard((record.topic, record.partition))
             self._batch.append(record)
             size += len(record.value or b"")
             ends = ends or time.monotonic() + self._limits.batch_wait
@@ -198,11 +215,13 @@ class Loop:
             self._hold(partition)
         consumer.assign(committed)
         telemetry.ASSIGNED.labels(self._service).set(len(self._next))
+        self._progress.joined = True
         log.info("partitions_assigned", service=self._service, slot=self._slot, count=len(committed))
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             self._next.pop((partition.topic, partition.partition), None)
+            self._at_end.discard((partition.topic, partition.partition))
         self._batch[:] = [r for r in self._batch if (r.topic, r.partition) in self._next]
         consumer.unassign()
         telemetry.ASSIGNED.labels(self._service).set(len(self._next))
@@ -378,6 +397,7 @@ class Loop:
 
     def _settle(self, finished: list[tuple[Inbound, Outcome]], ends: dict[Position, int]) -> None:
         self._aborts_in_a_row = 0
+        self._progress.moved()
         for position, offset in ends.items():
             if position in self._next:
                 self._next[position] = offset + 1

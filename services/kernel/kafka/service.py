@@ -12,11 +12,13 @@ from types import FrameType
 
 import structlog
 
-from services.kernel import telemetry
+from services.kernel import telemetry, web
 from services.kernel.errors import Exit, SafeReportingError
+from services.kernel.kafka import statistics
 from services.kernel.kafka.client import group_consumer, transactional_producer
 from services.kernel.kafka.loop import Lease, Limits, Loop
 from services.kernel.kafka.worker import Worker
+from services.kernel.progress import Progress
 from services.kernel.settings import Settings
 
 log = structlog.get_logger()
@@ -59,6 +61,8 @@ def run(
         SafeReportingError: why the start was refused, or why it cannot go on.
     """
     stop = Stop()
+    progress = Progress()
+    web.serve(settings.metrics_port, {"/healthz": lambda _: progress.health(), "/readyz": lambda _: progress.ready()})
     worker = Worker(
         factory,
         settings,
@@ -68,16 +72,23 @@ def run(
         memory_mib=settings.child_memory_mib,
     )
     worker.start()  # 1
+    progress.loaded = True
     try:
         config = settings.kafka_config()
-        consumer = group_consumer(config, group=service, slot=settings.slot)
+        seen = {"statistics.interval.ms": statistics.EVERY_MS}
+        consumer = group_consumer(
+            config, group=service, slot=settings.slot, stats_cb=statistics.of_consumer(service), **seen
+        )
         loop = Loop(
             service=service,
             slot=settings.slot,
             consumer=consumer,
-            make_producer=lambda: transactional_producer(config, service=service, slot=settings.slot),
+            make_producer=lambda: transactional_producer(
+                config, service=service, slot=settings.slot, stats_cb=statistics.of_producer(service), **seen
+            ),
             processor=worker,
             lease=lease(config) if lease else None,
+            progress=progress,
             limits=Limits(
                 batch_records=settings.batch_records,
                 batch_wait=settings.batch_wait_ms / 1000,
@@ -89,7 +100,6 @@ def run(
             ),
         )
         loop.start(topics)  # 2
-        telemetry.serve_metrics(settings.metrics_port)
         log.info("service_started", service=service, slot=settings.slot)
         loop.run(stop)  # 3
         consumer.close()
