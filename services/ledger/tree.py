@@ -191,9 +191,17 @@ def _range(hashes: Hashes, start: int, end: int) -> bytes:
 
 
 def _complete(hashes: Hashes, start: int, height: int) -> bytes:
-    """Hash of one complete subtree, from the next kept height below."""
+    """Hash of one complete subtree, from the next kept height below.
+
+    Raises:
+        ValueError: the store holds fewer leaves.
+    """
     kept = height - height % WIDTH
-    return fold(hashes.read(kept, start >> kept, 1 << (height - kept)))
+    wanted = 1 << (height - kept)
+    found = hashes.read(kept, start >> kept, wanted)
+    if len(found) != wanted:
+        raise ValueError(f"the log has no {1 << height} leaves from leaf {start}")
+    return fold(found)
 
 
 class ListHashes:

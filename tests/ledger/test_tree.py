@@ -60,6 +60,12 @@ def test_a_frontier_grown_or_read_has_the_root_of_the_definition(count: int) -> 
     assert (read.root(), read.hashes) == (held.frontier.root(), held.frontier.hashes)
 
 
+@pytest.mark.parametrize(("held", "asked"), [(0, 1), (0, 255), (3, 4), (255, 256), (256, 257), (300, 511), (300, 600)])
+def test_a_store_that_holds_fewer_leaves_gives_no_root(held: int, asked: int) -> None:
+    with pytest.raises(ValueError, match="the log has no"):
+        tree.frontier(ListHashes(hashed(held)), asked)
+
+
 @given(st.integers(1, 1300), st.data())
 def test_every_leaf_proves_its_inclusion_and_no_other(count: int, data: st.DataObject) -> None:
     leaves = hashed(count)
