@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +26,12 @@ from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
 from services.kernel.vocabulary import CoarseReason, OutcomeKind, Reason
+from services.monitor.alerts import Event
 from services.monitor.metrics import SERVICES, Labels
 from tests.hostile import bad_inputs
 from tests.kafka.test_canary import NAME, SECRET, _forged, planted
+from tests.operations.exported import samples
+from tests.operations.runbooks import runbooks
 
 pytestmark = pytest.mark.kafka
 
@@ -50,6 +55,8 @@ CLOSED: dict[str, set[str]] = {
     "state": {*STATES.values(), OTHER},
     "client": {"consumer", "producer"},
     "window": {"1m", "15m", "1d"},
+    "event": set(Event),
+    "severity": {"info", "warning", "critical"},
     "kind": {"late", "ahead", "entry", "chain"},
     "effect": {"allow", "deny"},
     "quantile": {"0.5", "0.95", "0.99"},
@@ -107,15 +114,15 @@ def services() -> Iterator[tuple[dict[str, Service], Pipeline]]:
             try:
                 for service in found.values():
                     until(lambda s=service: s.page("/readyz")[0] == 200)
-                samples = load_samples(ROOT / "samples")
-                police = next(sample for sample in samples if sample.topic.endswith("police-crime"))
+                good = load_samples(ROOT / "samples")
+                police = next(sample for sample in good if sample.topic.endswith("police-crime"))
                 bad = bad_inputs(police, SECRET)
-                pipeline.send([*map(planted, samples), *bad.values()])
-                pipeline.wait(len(samples) + len(bad), seconds=120)
+                pipeline.send([*map(planted, good), *bad.values()])
+                pipeline.wait(len(good) + len(bad), seconds=120)
                 forged = _forged(pipeline.read("redacted")[0], b"e30.AAAA.dev")
                 hostile = Message("redacted", SECRET.encode(), forged.value, (("ce_type", SECRET.encode()),))
                 send(kafka.client_config("admin"), [(forged, 0), (hostile, 1)])
-                until(lambda: len([e for e in pipeline.entries() if e["service"] == "router"]) >= len(samples) + 2)
+                until(lambda: len([e for e in pipeline.entries() if e["service"] == "router"]) >= len(good) + 2)
                 yield found, pipeline
             finally:
                 for service in found.values():
@@ -137,11 +144,11 @@ def test_every_service_is_ready_and_healthy(services: Running) -> None:
 
 def test_every_label_has_a_value_of_a_closed_list(services: Running) -> None:
     for name, service in services[0].items():
-        samples = [sample for sample in service.samples() if sample.name.startswith(_OWN)]
-        assert len(samples) > 5, name
+        own = [sample for sample in service.samples() if sample.name.startswith(_OWN)]
+        assert len(own) > 5, name
         open_ones = {
             (sample.name, label, value)
-            for sample in samples
+            for sample in own
             for label, value in sample.labels.items()
             if label != "le" and value not in CLOSED[label]
         }
@@ -193,6 +200,47 @@ def test_what_a_service_does_not_know_it_does_not_show(services: Running) -> Non
         assert value(found[name], "ledger_leaves") == [], name
         assert value(found[name], "ledger_entries_total") == [], name
     assert value(found["monitor"], "still_seconds") == []
+
+
+def test_services_export_what_rules_and_dashboards_are_checked_against(services: Running) -> None:
+    live = {sample.name for service in services[0].values() for sample in service.samples()}
+    own = {name for name in live if name.startswith(_OWN)}
+    assert own <= samples().keys()
+    missing = {name.removeprefix(_OWN) for name in samples() if name.startswith(_OWN)} - {n[len(_OWN) :] for n in own}
+    # where no condition holds, or no window was seen whole so far, there is no series
+    assert {name for name in missing if name != "monitor_conditions" and not name.startswith("window_")} == set()
+
+
+#: Who runs a command of a runbook.
+_ACCOUNTS = {
+    "topology": "admin", "gate": "cli-operator", "audit reconcile": "cli-auditor", "audit verify": "cli-auditor",
+    "quarantine": "compliance", "policy": "admin",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", sorted(set(runbooks().values())))
+def test_the_first_command_of_a_runbook_works_when_it_is_pasted(services: Running, command: str) -> None:
+    found, pipeline = services
+    service = found["monitor" if "/figures" in command else "ledger"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
+    environment |= {"PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"}
+    environment |= {"PAGES": f"http://127.0.0.1:{service.port}"}
+    if command.startswith("curl"):
+        if shutil.which("curl") is None:
+            path = command.rpartition("}")[2].rstrip('"')
+            assert service.get(path)[0] in (200, 503)
+            return
+    else:
+        account = next(who for words, who in _ACCOUNTS.items() if command.startswith(f"safe-reporting {words}"))
+        environment |= pipeline.broker.environment(account) | {"SR_KEYS_DIR": str(pipeline.keys_dir)}
+        environment |= {"SR_LEDGER_DATABASE": pipeline.ledger_database}
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=120)
+    refused = [4] if command.endswith("topology plan") else []  # one copy, where the file's production has three
+    assert done.returncode in (0, 1, *refused), done.stderr  # 1: it found something
+    assert done.stdout.strip()
+    assert "Traceback" not in done.stderr
+    if command.startswith("curl"):
+        assert "no such page" not in done.stdout
 
 
 def test_a_router_behind_a_closed_gate_is_healthy_and_not_open(services: Running) -> None:
