@@ -10,6 +10,9 @@ from typing import Any, TextIO
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
+
+from services.kernel.vocabulary import Reason
 
 #: Every key that a log line may have. Values are positions, counts, closed words and durations.
 LOG_KEYS = frozenset(
@@ -28,14 +31,34 @@ BATCH_SECONDS = Histogram(
 )
 ABORTS = Counter("safe_reporting_transaction_aborts", "Transactions aborted and done again.", ["service"])
 CHILD_RESTARTS = Counter("safe_reporting_child_restarts", "Step processes started anew.", ["service", "reason"])
-POLICY_FAULTS = Counter("safe_reporting_policy_faults", "Manifests refused and policy sets that do not load.")
-POLICY_SEQUENCE = Gauge("safe_reporting_policy_sequence", "Number of the policy manifest that this router decides by.")
-LEDGER_ENTRIES = Counter("safe_reporting_ledger_entries", "Entries appended to the log.")
-LEDGER_FAULTS = Counter(
-    "safe_reporting_ledger_faults", "Entries that are none, and links of the chain that are broken.", ["kind"]
+# What belongs to one service is exported by that service alone: another would show a zero of what it does not know.
+POLICY_FAULTS = Counter(
+    "safe_reporting_policy_faults", "Manifests refused and policy sets that do not load.", registry=None
 )
-OPEN = Gauge("safe_reporting_open", "1 where the worker may publish, 0 where its lease is closed.", ["service"])
+POLICY_SEQUENCE = Gauge(
+    "safe_reporting_policy_sequence", "Number of the policy manifest that this router decides by.", registry=None
+)
+LEDGER_ENTRIES = Counter("safe_reporting_ledger_entries", "Entries appended to the log.", registry=None)
+LEDGER_FAULTS = Counter(
+    "safe_reporting_ledger_faults", "Entries that are none, and links of the chain that are broken.", ["kind"],
+    registry=None,
+)  # fmt: skip
 ASSIGNED = Gauge("safe_reporting_assigned_partitions", "Partitions this worker holds.", ["service"])
+
+
+def of_worker(service: str) -> tuple[Collector, ...]:
+    """What a worker exports beside what is common. Its counters begin at nought, so that the first rise is seen."""
+    ABORTS.labels(service)
+    for reason in (Reason.TIMEOUT, Reason.CRASHED):
+        CHILD_RESTARTS.labels(service, reason.value)
+    return (POLICY_FAULTS, POLICY_SEQUENCE) if service == "router" else ()
+
+
+def of_ledger() -> tuple[Collector, ...]:
+    """What the ledger service exports beside what is common."""
+    for kind in ("entry", "chain"):
+        LEDGER_FAULTS.labels(kind)
+    return LEDGER_ENTRIES, LEDGER_FAULTS
 
 
 def _closed_keys(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,10 +10,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
+import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
+from services.kernel import telemetry
 from services.kernel.errors import UnreachableError
+from services.kernel.progress import Progress
+
+log = structlog.get_logger()
 
 #: Makes a page: status and JSON body from the query.
 Page = Callable[[dict[str, list[str]]], tuple[int, dict[str, Any]]]
@@ -29,14 +36,32 @@ def answer(path: str, pages: Mapping[str, Page], registry: CollectorRegistry = R
     return status, "application/json", orjson.dumps(body)
 
 
-def serve(port: int, pages: Mapping[str, Page]) -> ThreadingHTTPServer | None:
-    """Serve on every interface in a daemon thread; port 0 serves nothing.
+def standard(progress: Progress) -> dict[str, Page]:
+    """The pages that every service has."""
+    return {"/healthz": lambda _: progress.health(), "/readyz": lambda _: progress.ready()}
+
+
+class _Server(ThreadingHTTPServer):
+    """Tells of a request that failed by its place alone; a client that hangs up is none."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's arguments
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
+            log.error("page_failed", code=type(error).__name__, where=telemetry.where(error))
+
+
+def serve(port: int, pages: Mapping[str, Page], *collectors: Collector) -> ThreadingHTTPServer | None:
+    """Serve on every interface in a daemon thread, with the collectors' metrics; port 0 serves nothing.
 
     Raises:
         UnreachableError: another process has the port.
     """
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 10.0  # of a client that says nothing
+
         def do_GET(self) -> None:
             status, kind, body = answer(self.path, pages)
             self.send_response(status)
@@ -51,8 +76,10 @@ def serve(port: int, pages: Mapping[str, Page]) -> ThreadingHTTPServer | None:
     if not port:
         return None
     try:
-        server = ThreadingHTTPServer(("0.0.0.0", port), Handler)  # noqa: S104 - a scraper comes from another machine
+        server = _Server(("0.0.0.0", port), Handler)  # noqa: S104 - a scraper comes from another machine
     except OSError as error:
         raise UnreachableError(f"port {port} of `SR_METRICS_PORT`: {error.strerror}") from error
+    for collector in collectors:
+        REGISTRY.register(collector)
     threading.Thread(target=server.serve_forever, daemon=True, name="web").start()
     return server

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from services.kernel import consult, keys, web
+from prometheus_client import REGISTRY
+
+from services.kernel import consult, keys, telemetry, web
 from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError
 from services.kernel.kafka import service
 from services.kernel.kafka.reader import Sender, read_one
 from services.kernel.kafka.source import Source
+from services.kernel.kafka.statistics import Statistics
 from services.kernel.ledger import TOPIC
 from services.kernel.progress import Progress
 from services.kernel.settings import Settings, load_settings
 from services.ledger.entries import Reader
+from services.ledger.metrics import Metrics
 from services.ledger.publish import Publisher
 from services.ledger.store import Store
 from services.ledger.unlock import Unlocker
@@ -27,8 +31,8 @@ def start(settings: Settings) -> None:
     if not settings.ledger_database:
         raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
     stop = service.Stop()
-    progress = Progress()
-    web.serve(settings.metrics_port, {"/healthz": lambda _: progress.health(), "/readyz": lambda _: progress.ready()})
+    progress, statistics = Progress("ledger"), Statistics("ledger")
+    web.serve(settings.metrics_port, web.standard(progress), progress, statistics, *telemetry.of_ledger())
     rare_collection()
     config = settings.kafka_config()
     found = keys.load(settings.keys_dir, ["ledger", "lock"])
@@ -38,17 +42,23 @@ def start(settings: Settings) -> None:
         record = read_one(config, place, name="ledger")
         return record.value.reveal() if record is not None and record.value is not None else None
 
+    def moved() -> None:
+        progress.joined = True  # the topic was read from the log's own position
+        progress.moved()
+
     with Store(settings.ledger_database) as store, Sender(config) as sender:
         state = store.state()
-        source = Source(config, TOPIC, name="ledger", start=state.next_offset)
+        source = Source(config, TOPIC, name="ledger", start=state.next_offset, **statistics.consumer())
+        statistics.positions = lambda: {(TOPIC, 0): source.position}
         publisher = Publisher(store, sender, settings.ledger_checkpoint_file)
         unlocker = Unlocker(fetch, sender, identity=found["lock"].material.decode(), approvers=approvers)
         writer = Writer(
             store, source, publisher, reader=Reader(settings.schemas_dir), key=keys.private_key(found["ledger"]),
             origin=settings.ledger_origin, state=state, limits=Limits(), appended=unlocker.appended,
-            moved=progress.moved,
+            moved=moved,
         )  # fmt: skip
-        progress.loaded = progress.joined = True
+        REGISTRY.register(Metrics(writer, store.file))
+        progress.loaded = True
         writer.run(stop)
         source.close()
 

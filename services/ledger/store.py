@@ -84,6 +84,12 @@ class Store:
             if connection.execute(sa.select(tables.log.c.id)).first() is None:
                 connection.execute(sa.insert(tables.log).values(id=1, next_offset=0, size=0, frontier=b""))
 
+    @property
+    def file(self) -> Path | None:
+        """The database where it is a file."""
+        name = self.engine.url.database
+        return Path(name) if self._sqlite and name else None
+
     def __enter__(self) -> Store:
         return self
 

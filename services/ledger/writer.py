@@ -26,6 +26,7 @@ class Records(Protocol):
     """Where entries come from."""
 
     position: int
+    at_end: bool
 
     def read(self, most: int, seconds: float) -> list[Inbound]:
         """Committed records in the order of the topic."""
@@ -70,7 +71,7 @@ class Writer:
         moved: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`appended` is told of each batch once it is in the log, `moved` of each cycle."""
+        """`appended` is told of each batch once it is in the log; `moved` then, and where all was read."""
         self._store = store
         self._source = source
         self._publisher = publisher
@@ -84,14 +85,25 @@ class Writer:
         self._clock = clock
         self._signed_size = state.signed
         self._signed_at = 0.0
+        self.published: float | None = None  # when the last checkpoint was, in seconds since the epoch
+
+    @property
+    def size(self) -> int:
+        """Leaves of the log."""
+        return self._state.size
+
+    @property
+    def unsigned(self) -> int:
+        """Leaves that no published checkpoint holds."""
+        return self._state.size - self._signed_size
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle until `stop()`; the last state is signed and published."""
         log.info("ledger_started", offset=self._state.next_offset, count=self._state.size)
         self._publisher.run()
         while not stop():
-            self.cycle()
-            self._moved()
+            if self.cycle() or self._source.at_end:
+                self._moved()
         self._sign_rest()
         log.info("ledger_stopped", offset=self._state.next_offset, count=self._state.size)
 
@@ -141,6 +153,7 @@ class Writer:
     def _publish(self, state: State) -> None:
         self._signed_size, self._signed_at = state.size, time.monotonic()
         self._publisher.run()
+        self.published = self._clock()
 
     def _tell(self, leaves: list[Leaf], broken: int) -> None:
         faulty = [leaf for leaf in leaves if leaf.fault is not None]

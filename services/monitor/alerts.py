@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
 
+from services.kernel.kafka.lag import Position
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Message
 from services.monitor.chain import Verdict
@@ -31,6 +33,7 @@ class Event(StrEnum):
     LAG_AGE = "lag_age"
     QUARANTINE_BURST = "quarantine_burst"
     LAG_UNKNOWN = "lag_unknown"
+    RETENTION_QUARTER = "retention_quarter"
 
 
 class Limits(NamedTuple):
@@ -84,6 +87,22 @@ def of_lags(lags: Iterable[Lag], limits: Limits) -> list[Condition]:
     return made
 
 
+def of_expiring(found: Iterable[Position], young: Mapping[tuple[str, str, int], int]) -> list[Condition]:
+    """Partitions with a record that is not handled and older than a quarter of its topic's retention.
+
+    Args:
+        young: the first offset that is younger, by group, topic and partition.
+    """
+    made = []
+    for one in found:
+        held = one.committed
+        overdue = 0 if held is None else min(young.get((one.group, one.topic, one.partition), 0), one.end) - held
+        if overdue > 1:  # one may be the mark of a transaction
+            about = Condition(Event.RETENTION_QUARTER, "critical", one.topic, one.partition, held, overdue)
+            made.append(about._replace(about=one.group))
+    return made
+
+
 def of_quarantines(service: str, minute: Figures, limits: Limits) -> list[Condition]:
     """A burst: many of a minute's entries, and not only a few, are quarantines."""
     held = sum(number for name, number in minute.outcomes.items() if name.startswith("quarantined"))
@@ -97,10 +116,12 @@ class Board:
 
     def __init__(self) -> None:
         self._said: dict[tuple[str, ...], float] = {}
+        self._held: list[Condition] = []
 
     def due(self, conditions: Iterable[Condition], *, now: float) -> list[Condition]:
         """Those that must be said now (seconds, never going back). What is not named any more has ended."""
         held = {_name(condition): condition for condition in conditions}
+        self._held = list(held.values())
         self._said = {name: at for name, at in self._said.items() if name in held}
         due = [c for name, c in held.items() if name not in self._said or now - self._said[name] >= REPEAT_S]
         self._said |= {_name(condition): now for condition in due}
@@ -109,6 +130,10 @@ class Board:
     def count(self) -> int:
         """How many conditions hold."""
         return len(self._said)
+
+    def held(self) -> Counter[tuple[str, str]]:
+        """How many hold, by event and severity."""
+        return Counter((condition.event, condition.severity) for condition in self._held)
 
 
 def _name(condition: Condition) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import sys
 import threading
 
 import structlog
-from prometheus_client import REGISTRY
 
 from services.kernel import telemetry
 from services.kernel.errors import UnreachableError
@@ -41,8 +40,7 @@ def start(settings: Settings) -> None:
     asyncio.set_event_loop(loop)  # the application takes the loop that is current when it is made
     ledger = Ledger(config, slot=settings.slot, tell=teller(settings.slot))
     watch = Watch(ledger, config, topology, slot=settings.slot)
-    REGISTRY.register(Metrics(watch, topology))
-    serve(settings.metrics_port, web.pages(watch))
+    serve(settings.metrics_port, web.pages(watch), Metrics(watch, topology))
     watch.start()
     try:
         loop.run_until_complete(_run(ledger, stop, slot=settings.slot))

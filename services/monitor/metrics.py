@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -29,7 +29,7 @@ class View(Protocol):
     def behind(self) -> int | None: ...
     def items(self) -> Iterable[tuple[bytes, bytes]]: ...
     def lags(self) -> list[Lag] | None: ...
-    def alerts(self) -> int: ...
+    def conditions(self) -> Mapping[tuple[str, str], int]: ...
 
 
 class Labels:
@@ -92,7 +92,9 @@ class Metrics(Collector):
             yield _counter("monitor_unreadable", "Ledger records that are no entry.", [((), float(mark.unreadable))])
         if behind is not None:
             yield _gauge("monitor_lag_records", "Offsets of the ledger not yet taken in.", [((), float(behind))])
-        yield _gauge("monitor_conditions", "Conditions that hold and were alerted.", [((), float(self._view.alerts()))])
+        held = [(kind, float(number)) for kind, number in self._view.conditions().items()]
+        text = "Conditions that hold and were told on `ops.alert`; no series where none does."
+        yield _gauge("monitor_conditions", text, held, ["event", "severity"])
 
     def _windows(self) -> Iterator[Any]:
         entries: dict[tuple[str, ...], float] = {}

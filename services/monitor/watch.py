@@ -11,7 +11,7 @@ import structlog
 
 from services.kernel import telemetry
 from services.kernel.errors import SafeReportingError
-from services.kernel.kafka.lag import Positions
+from services.kernel.kafka.lag import Position, Positions
 from services.kernel.kafka.reader import send
 from services.kernel.kafka.topology_file import Topology
 from services.kernel.ledger import TOPIC
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 MARKED = ("redacted",)
 #: Seconds between two looks, for one look, and after which an answer is too old to be told.
 EVERY_S, ASK_S, FRESH_S = 5.0, 4.0, 20.0
+#: Seconds between two questions of how old what waits is.
+QUARTER_EVERY_S = 60.0
 #: Seconds without a move of the table while the ledger has more: the process is not healthy.
 STILL_S = 30.0
 #: Seconds without figures while this instance has the ledger's partition: the same.
@@ -53,6 +55,11 @@ class Watch:
         }
         self._positions = Positions(config, groups)
         self._memory = Lags(MARKED)
+        kept = {topic.name: int(topic.settings["retention.ms"]) for topic in topology.topics}
+        self._quarters = {topic: kept_ms // 4 for topic, kept_ms in kept.items() if kept_ms > 0}
+        self._young: dict[tuple[str, str, int], int] = {}
+        self._young_asked: float | None = None
+        self._found: list[Position] = []
         self._board = Board()
         self._lags: list[Lag] | None = None
         self._end: int | None = None
@@ -103,6 +110,10 @@ class Watch:
         """How many conditions hold."""
         return self._board.count()
 
+    def conditions(self) -> Mapping[tuple[str, str], int]:
+        """How many hold, by event and severity."""
+        return self._board.held()
+
     def healthy(self) -> bool:
         """Whether the table moves while the ledger has more; true where that is not known, as without a broker."""
         now = time.monotonic()
@@ -151,6 +162,7 @@ class Watch:
         try:
             self._ask()  # 1
             conditions += alerts.of_lags(self._lags or [], self._limits)
+            conditions += alerts.of_expiring(self._found, self._young)
         except SafeReportingError:
             if self._fresh():
                 raise
@@ -163,12 +175,16 @@ class Watch:
         found = self._positions.read(seconds=ASK_S)
         end = self._positions.end(TOPIC, seconds=ASK_S)
         now = time.monotonic()
+        if self._young_asked is None or now - self._young_asked > QUARTER_EVERY_S:
+            self._young = self._positions.expiring(self._quarters, now=asked, seconds=ASK_S)
+            self._young_asked = now
         lags = [
             self._memory.see(p.group, p.topic, p.partition, committed=p.committed, end=p.end, now=now) for p in found
         ]
         if self._ledger.ready:  # the monitor's own position is in its table
             own = self._ledger.reached
             lags.append(self._memory.see("monitor", TOPIC, 0, committed=own, end=end, now=now))
+        self._found = found
         self._lags, self._end, self._asked, self._asked_ms = lags, end, now, asked
 
     def _bursts(self) -> list[Condition]:

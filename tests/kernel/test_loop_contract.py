@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from services.kernel.errors import SafeReportingError
 from services.kernel.kafka.client import ClockError, FloodError
 from services.kernel.kafka.loop import Limits, Loop
+from services.kernel.progress import START_S, STILL_S, Progress
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
 
@@ -92,6 +93,9 @@ class FakeConsumer:
     def assign(self, partitions: list[TopicPartition]) -> None:
         self._position = partitions[0].offset
 
+    def unassign(self) -> None:
+        pass
+
     def seek(self, partition: TopicPartition) -> None:
         self._position = partition.offset
 
@@ -116,6 +120,9 @@ class FakeProducer:
 
     def init_transactions(self, _: float) -> None:
         self._broker.fault("init")
+
+    def poll(self, _: float) -> int:
+        return 0
 
     def begin_transaction(self) -> None:
         self._broker.fault("begin")
@@ -266,6 +273,33 @@ def test_without_the_lease_nothing_is_published_and_nothing_is_skipped() -> None
     while loop.cycle():
         pass
     assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
+
+
+def test_progress_is_a_commit_or_an_end_that_was_reached_and_being_closed_is_none_the_worse() -> None:
+    broker = FakeBroker()
+    loop = make(broker)
+    now = [0.0]
+    progress = loop._progress = Progress("redactor", clock=lambda: now[0])
+    assert not progress.joined
+    loop._rest()
+    now[0] += START_S
+    assert progress.health()[0] == 503  # not joined: that nothing came is no progress
+    assert loop.cycle() == 3
+    assert (progress.joined, progress.still, progress.open) == (True, 0.0, True)
+    now[0] += STILL_S
+    loop._rest()
+    assert progress.health()[0] == 503  # nothing was committed and the end was not seen
+    loop._ends[TOPIC, 0] = 9
+    assert loop.positions() == {(TOPIC, 0): 9}
+    loop._rest()
+    assert progress.health()[0] == 200
+    now[0] += STILL_S
+    loop._lease = Closed()
+    loop.cycle()
+    assert progress.health() == (200, {"progress": True, "still_seconds": 0.0, "open": False})
+    assert loop.positions() == {(TOPIC, 0): 3}  # what came was no end any more
+    loop._revoked(loop._consumer, [TopicPartition(TOPIC, 0)])
+    assert not progress.joined
 
 
 def test_an_outcome_larger_than_its_topic_allows_is_quarantined_as_oversize() -> None:

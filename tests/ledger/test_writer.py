@@ -31,6 +31,7 @@ class Topic:
 
     def __init__(self, start: int) -> None:
         self.position = start
+        self.at_end = False
 
     def read(self, most: int, seconds: float) -> list[Inbound]:
         records = [
@@ -39,6 +40,7 @@ class Topic:
         found = [record for record in records if record.offset >= self.position][:most]
         if found:
             self.position = found[-1].offset + 1
+        self.at_end = not found
         return found
 
 

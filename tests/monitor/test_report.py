@@ -53,8 +53,8 @@ class View:
     def lags(self) -> list[Lag] | None:
         return self.held
 
-    def alerts(self) -> int:
-        return 0
+    def conditions(self) -> dict[tuple[str, str], int]:
+        return {(Event.NO_PROGRESS, "critical"): 2}
 
     def healthy(self) -> bool:
         return self.is_known

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from services.kernel.errors import UnreachableError
-from services.kernel.kafka.lag import Position
+from services.kernel.kafka.lag import END, Position
 from services.kernel.kafka.topology_file import load_topology
 from services.kernel.record import Message
 from services.monitor import watch as module
@@ -42,6 +42,7 @@ class Broker:
 
     def __init__(self, *_: Any) -> None:
         self.away = False
+        self.young: dict[tuple[str, str, int], int] = {}
         self.found = [Position("redactor", "agency.gmp.police-crime", 0, 7, 7)]
 
     def read(self, *, seconds: float) -> list[Position]:
@@ -51,6 +52,11 @@ class Broker:
 
     def end(self, topic: str, *, seconds: float) -> int:
         return DELIVERIES[-1].offset + 2
+
+    def expiring(self, ages: dict[str, int], *, now: int, seconds: float) -> dict[tuple[str, str, int], int]:
+        assert ages["agency.gmp.police-crime"] == 14 * 86_400_000 // 4
+        assert "control" not in ages  # it is compacted, nothing of it expires
+        return self.young
 
     def close(self) -> None:
         pass
@@ -150,3 +156,18 @@ def test_a_group_without_a_position_is_alerted_once(watch: Watch, said: list[str
     broker(watch).found = []
     watch._look()
     assert watch.alerts() == 0
+
+
+def test_what_waits_for_a_quarter_of_its_retention_is_alerted_before_it_is_lost(watch: Watch, said: list[str]) -> None:
+    place = "redactor", "agency.gmp.police-crime", 0
+    broker(watch).found = [Position(*place, 5, 100)]
+    broker(watch).young = {place: 6}
+    watch._look()
+    assert said == []  # one, which may be the mark of a transaction
+    watch._young = {place: END}
+    watch._look()
+    assert said == ["retention_quarter"]
+    assert watch.conditions() == {("retention_quarter", "critical"): 1}
+    broker(watch).found = [Position(*place, 100, 100)]
+    watch._look()
+    assert watch.conditions() == {}

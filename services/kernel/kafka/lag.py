@@ -12,6 +12,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from services.kernel.errors import UnreachableError
 from services.kernel.kafka.client import RECONNECT, quiet, translate
 
+#: Beyond every offset: all that a partition holds is older than what was asked for.
+END = 2**63 - 1
+
 
 class Position(NamedTuple):
     """One partition of a group: the offset that it handles next (None: it has none), and the end of the topic."""
@@ -51,6 +54,30 @@ class Positions:
         """Where partition 0 of `topic` ends for a reader of committed records; raises as `read` does."""
         consumer = next(iter(self._consumers.values()))
         return self._end(consumer, TopicPartition(topic, 0), time.monotonic() + seconds)
+
+    def expiring(self, ages: Mapping[str, int], *, now: int, seconds: float) -> dict[tuple[str, str, int], int]:
+        """The first offset that is younger than its topic's age, by group, topic and partition; `end` where none is.
+
+        Args:
+            ages: milliseconds by topic; a topic that is not there is not asked for.
+            now: milliseconds since the epoch, by the broker's clock as far as that is known.
+
+        Raises:
+            SafeReportingError: as `read` does.
+        """
+        deadline = time.monotonic() + seconds
+        found = {}
+        for group, places in self._asked.items():
+            asked = [TopicPartition(p.topic, p.partition, now - ages[p.topic]) for p in places if p.topic in ages]
+            try:
+                answers = self._consumers[group].offsets_for_times(asked, timeout=_left(deadline)) if asked else []
+            except KafkaException as error:
+                raise translate(error, f"asking how old the records of `{group}` are") from error
+            for answer in answers:
+                if answer.error is None:
+                    offset = answer.offset if answer.offset >= 0 else END
+                    found[group, answer.topic, answer.partition] = offset
+        return found
 
     def close(self) -> None:
         """Close the connections."""

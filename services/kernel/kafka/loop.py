@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -26,9 +25,12 @@ from services.kernel.kafka.client import (
     is_transient,
     translate,
 )
+from services.kernel.kafka.seams import Lease, Limits, Processor
 from services.kernel.progress import Progress
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
+
+__all__ = ["Lease", "Limits", "Loop", "Processor"]
 
 log = structlog.get_logger()
 
@@ -36,42 +38,6 @@ Position = tuple[str, int]
 
 #: Seconds without a record that end a batch early. What comes while a batch commits makes up the next one.
 _PAUSE = 0.002
-
-
-class Processor(Protocol):
-    """What the loop needs of a worker."""
-
-    def process(self, records: list[Inbound], batch: Batch) -> list[Outcome]:
-        """Outcomes of a prefix of `records`."""
-        ...
-
-    def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
-        """The outcome of a record that cannot be sent as it came out."""
-        ...
-
-
-class Lease(Protocol):
-    """May the service publish now, and on what?"""
-
-    def facts(self, now: int) -> dict[str, str] | None:
-        """What holds at `now` (milliseconds since the epoch) for the whole batch; None where nothing may be published.
-
-        It was read to its end just now; what cannot be read is None.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one batch and of every wait, in seconds. `message_bytes` gives the largest message of a topic."""
-
-    batch_records: int
-    batch_wait: float
-    batch_bytes: int
-    commit_deadline: float
-    answer: float
-    flood: int
-    message_bytes: Callable[[str], int]
 
 
 class Loop:
@@ -98,10 +64,10 @@ class Loop:
         self._processor = processor
         self._limits = limits
         self._lease = lease
-        self._progress = progress or Progress()
+        self._progress = progress or Progress(service)
         self._clock = clock
         self._next: dict[Position, int] = {}  # next offset to handle: one after the last one handled
-        self._at_end: set[Position] = set()  # partitions that are read to their end
+        self._ends: dict[Position, int] = {}  # of partitions read to their end: where that is, past marks
         self._batch: list[Inbound] = []
         self._quarantined_in_a_row = 0
         self._aborts_in_a_row = 0
@@ -139,12 +105,11 @@ class Loop:
         """
         records = self._poll()  # 1
         if not records:
-            if self._next.keys() <= self._at_end:
-                self._progress.moved()
+            self._rest()
             return 0
         self._now = self._read_clock()
         facts = self._lease.facts(self._now) if self._lease else {}  # 2
-        self._say_open(facts is not None)
+        self._progress.say_open(facts is not None)
         if facts is None:
             self._rewind(records)
             time.sleep(0.2)
@@ -170,13 +135,16 @@ class Loop:
         self._rewind(records[len(finished) :])
         return len(finished)
 
-    # 1 and 2
+    # 1
 
-    def _say_open(self, is_open: bool) -> None:
-        """A closed worker waits and is healthy: it reads again what it may not publish."""
-        self._progress.open = is_open
-        telemetry.OPEN.labels(self._service).set(is_open)
-        if not is_open:
+    def positions(self) -> dict[Position, int]:
+        """What it handles next in each partition it holds; past the marks of transactions where all was read."""
+        return {position: max(offset, self._ends.get(position, 0)) for position, offset in self._next.items()}
+
+    def _rest(self) -> None:
+        """Nothing to handle: that is progress where all was read. The producer's reports wait to be taken."""
+        self._producer.poll(0)
+        if self._progress.joined and self._next.keys() <= self._ends.keys():
             self._progress.moved()
 
     def _poll(self) -> list[Inbound]:
@@ -190,14 +158,14 @@ class Loop:
             error = message.error()
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
-                    self._at_end.add((str(message.topic()), int(message.partition() or 0)))
+                    self._ends[str(message.topic()), int(message.partition() or 0)] = int(message.offset() or 0)
                 elif not is_transient(error):
                     raise translate(error, f"poll of `{self._service}-{self._slot}`")
                 continue
             record = inbound(message)
             if record.offset < self._next.get((record.topic, record.partition), record.offset + 1):
                 continue  # fetched before a seek or a rebalance took hold
-            self._at_end.discard((record.topic, record.partition))
+            self._ends.pop((record.topic, record.partition), None)
             self._batch.append(record)
             size += len(record.value or b"")
             ends = ends or time.monotonic() + self._limits.batch_wait
@@ -221,9 +189,10 @@ class Loop:
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             self._next.pop((partition.topic, partition.partition), None)
-            self._at_end.discard((partition.topic, partition.partition))
+            self._ends.pop((partition.topic, partition.partition), None)
         self._batch[:] = [r for r in self._batch if (r.topic, r.partition) in self._next]
         consumer.unassign()
+        self._progress.joined = False
         telemetry.ASSIGNED.labels(self._service).set(len(self._next))
 
     def _read_clock(self) -> int:

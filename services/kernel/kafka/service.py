@@ -14,9 +14,9 @@ import structlog
 
 from services.kernel import telemetry, web
 from services.kernel.errors import Exit, SafeReportingError
-from services.kernel.kafka import statistics
 from services.kernel.kafka.client import group_consumer, transactional_producer
 from services.kernel.kafka.loop import Lease, Limits, Loop
+from services.kernel.kafka.statistics import Statistics
 from services.kernel.kafka.worker import Worker
 from services.kernel.progress import Progress
 from services.kernel.settings import Settings
@@ -61,8 +61,8 @@ def run(
         SafeReportingError: why the start was refused, or why it cannot go on.
     """
     stop = Stop()
-    progress = Progress()
-    web.serve(settings.metrics_port, {"/healthz": lambda _: progress.health(), "/readyz": lambda _: progress.ready()})
+    progress, statistics = Progress(service), Statistics(service)
+    web.serve(settings.metrics_port, web.standard(progress), progress, statistics, *telemetry.of_worker(service))
     worker = Worker(
         factory,
         settings,
@@ -75,16 +75,13 @@ def run(
     progress.loaded = True
     try:
         config = settings.kafka_config()
-        seen = {"statistics.interval.ms": statistics.EVERY_MS}
-        consumer = group_consumer(
-            config, group=service, slot=settings.slot, stats_cb=statistics.of_consumer(service), **seen
-        )
+        consumer = group_consumer(config, group=service, slot=settings.slot, **statistics.consumer())
         loop = Loop(
             service=service,
             slot=settings.slot,
             consumer=consumer,
             make_producer=lambda: transactional_producer(
-                config, service=service, slot=settings.slot, stats_cb=statistics.of_producer(service), **seen
+                config, service=service, slot=settings.slot, **statistics.producer()
             ),
             processor=worker,
             lease=lease(config) if lease else None,
@@ -99,6 +96,7 @@ def run(
                 message_bytes=sizes,
             ),
         )
+        statistics.positions = loop.positions
         loop.start(topics)  # 2
         log.info("service_started", service=service, slot=settings.slot)
         loop.run(stop)  # 3
@@ -121,10 +119,13 @@ def main(start: Callable[[Settings], None], *, settings: Callable[[], Settings])
 
 
 def run_workers(module: str, *, count: int) -> int:
-    """Run `count` workers, slots 0 to count-1, each its own process; one that fails ends them all."""
+    """Run `count` workers, slots 0 to count-1, each its own process; one that fails ends them all.
+
+    Worker `n` has its pages on `SR_METRICS_PORT` plus `n`.
+    """
     stop = Stop()
     processes = [
-        subprocess.Popen([sys.executable, "-m", module], env={**os.environ, "SR_SLOT": str(slot)})  # noqa: S603
+        subprocess.Popen([sys.executable, "-m", module], env={**os.environ, **_of_slot(slot)})  # noqa: S603
         for slot in range(count)
     ]
     try:
@@ -135,3 +136,10 @@ def run_workers(module: str, *, count: int) -> int:
             process.terminate()
         codes = [process.wait(30) for process in processes]
     return max(abs(code) for code in codes)
+
+
+def _of_slot(slot: int) -> dict[str, str]:
+    """What is a worker's own among the settings; a port that is no number is for the worker to refuse."""
+    port = os.environ.get("SR_METRICS_PORT", "0")
+    own = str(int(port) + slot) if port.isdecimal() and int(port) else port
+    return {"SR_SLOT": str(slot), "SR_METRICS_PORT": own}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -18,7 +19,7 @@ class Source:
         name: prefix of the group name, which the principal's permissions must cover.
     """
 
-    def __init__(self, config: Mapping[str, str], topic: str, *, name: str, start: int) -> None:
+    def __init__(self, config: Mapping[str, str], topic: str, *, name: str, start: int, **overrides: Any) -> None:
         self._topic = topic
         self._consumer = Consumer(
             {
@@ -34,11 +35,14 @@ class Source:
                 "queued.min.messages": 50_000,
                 "receive.message.max.bytes": 64 * 1024 * 1024,
                 "logger": quiet(),
+                **overrides,
             }
         )
         self._consumer.assign([TopicPartition(topic, 0, start)])
         #: Position after the last message that was read, or after what a transaction left behind it.
         self.position = start
+        #: Whether nothing came since the end was reached.
+        self.at_end = False
 
     def read(self, most: int, seconds: float) -> list[Inbound]:
         """At most `most` records; fewer where `seconds` pass, or the end of the topic is reached.
@@ -55,9 +59,10 @@ class Source:
                 if error is None:
                     records.append(inbound(message))
                     self.position = records[-1].offset + 1
+                    self.at_end = at_end = False
                 elif error.code() == KafkaError._PARTITION_EOF:
                     self.position = max(self.position, int(message.offset() or 0))
-                    at_end = True
+                    self.at_end = at_end = True
                 elif not is_transient(error):
                     raise translate(error, f"reading `{self._topic}` from {self.position}")
             if at_end and records:

@@ -1,0 +1,63 @@
+"""Names of all metrics that services export, made by asking every collector as a service has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from services.kernel import telemetry
+from services.kernel.kafka.statistics import Statistics
+from services.kernel.kafka.topology import load_topology
+from services.kernel.progress import Progress
+from services.kernel.vocabulary import OutcomeKind
+from services.ledger import metrics as ledger
+from services.monitor.lag import Lag
+from services.monitor.metrics import Metrics
+from tests.monitor.test_report import View
+from tests.monitor.test_state import DELIVERIES, straight
+
+#: What prometheus_client says of the process.
+PROCESS = {"process_start_time_seconds", "process_resident_memory_bytes"}
+
+
+class _Log:
+    size, unsigned, published = 3, 1, 1.0
+
+
+def samples() -> dict[str, set[str]]:
+    """Name of a sample, as an expression has it, to the names of its labels."""
+    progress = Progress("router")
+    progress.say_open(True)
+    statistics = Statistics("router")
+    statistics.positions = lambda: {("redacted", 0): 0}
+    part = {"topics": {"redacted": {"partitions": {"0": {"ls_offset": 4}}}}}
+    node = {"brokers": {"one": {"rtt": {"cnt": 1, "p99": 1}}}}
+    statistics.consumer()["stats_cb"](json.dumps(part | node))
+    statistics.producer()["stats_cb"](json.dumps(node))
+    telemetry.of_worker("router")
+    telemetry.RECORDS.labels("router", "marac", OutcomeKind.FORWARDED, "none")
+    telemetry.BATCH_SECONDS.labels("router", "step")
+    telemetry.ASSIGNED.labels("router")
+    lags = [Lag("router", "redacted", 0, 4, 1.0, 1.0, 0.0)]
+    shown: list[Collector] = [
+        progress, statistics, telemetry.RECORDS, telemetry.BATCH_SECONDS, telemetry.ABORTS, telemetry.CHILD_RESTARTS,
+        telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
+        ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
+    ]  # fmt: skip
+    registry = CollectorRegistry()
+    for collector in shown:
+        registry.register(collector)
+    found: dict[str, set[str]] = {name: set() for name in PROCESS | {"up"}}
+    for family in families(registry):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+def families(registry: CollectorRegistry) -> list[Any]:
+    """What the registry collects."""
+    return list(registry.collect())
