@@ -228,10 +228,7 @@ def opened_store(settings: Settings | None = None) -> Iterator[Store]:
     Raises:
         ConfigError: none is set.
     """
-    found = settings or load_settings()
-    if not found.ledger_database:
-        raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
-    with Store(found.ledger_database) as store:
+    with Store((settings or load_settings()).ledger_url()) as store:
         yield store
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     child_memory_mib: int = Field(default=2048, ge=512, description="data limit of the child process")
     flood_limit: int = Field(default=1000, ge=1, description="consecutive quarantines that stop the service")
     ledger_database: str = Field(default="", repr=False, description="SQLAlchemy URL of the ledger's database")
+    ledger_password_file: Path | None = Field(default=None, description="its password, where the URL has none")
     ledger_origin: str = Field(
         default="safe-reporting/ledger", pattern=r"^[!-~]{1,100}$", description="name of the log"
     )
@@ -44,6 +46,27 @@ class Settings(BaseSettings):
     kafka_password: str = Field(default="", repr=False)
     kafka_password_file: Path | None = None
     kafka_ca_file: Path | None = None
+
+    def ledger_url(self) -> str:
+        """The SQLAlchemy URL of the ledger's database, with its password where that is in a file.
+
+        Raises:
+            ConfigError: it is not set, or the password cannot be read or put into it.
+        """
+        url = self.ledger_database
+        if not url:
+            raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
+        if self.ledger_password_file is None:
+            return url
+        try:
+            password = self.ledger_password_file.read_text().strip()
+        except OSError as error:
+            raise ConfigError("settings", [f"`SR_LEDGER_PASSWORD_FILE`: {error.strerror}"]) from error
+        account, at, place = url.partition("@")
+        if not at or ":" in account.partition("://")[2]:
+            fault = "`SR_LEDGER_PASSWORD_FILE`: the URL must name a user and no password"
+            raise ConfigError("settings", [f"{fault}, as `postgresql+pg8000://user@host/name`"])
+        return f"{account}:{quote(password, safe='')}@{place}"
 
     def kafka_config(self) -> dict[str, str]:
         """librdkafka's connection settings.

@@ -8,7 +8,6 @@ from prometheus_client import REGISTRY
 
 from services.kernel import consult, keys, telemetry, web
 from services.kernel.approvers import load_approvers
-from services.kernel.errors import ConfigError
 from services.kernel.kafka import service
 from services.kernel.kafka.reader import Sender, read_one
 from services.kernel.kafka.source import Source
@@ -28,8 +27,7 @@ __all__ = ["start"]
 
 def start(settings: Settings) -> None:
     """Append the `ledger` topic to the log until told to stop; a second service on the same log is refused."""
-    if not settings.ledger_database:
-        raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
+    database = settings.ledger_url()
     stop = service.Stop()
     progress, statistics = Progress("ledger"), Statistics("ledger")
     web.serve(settings.metrics_port, web.standard(progress), progress, statistics, *telemetry.of_ledger())
@@ -46,7 +44,7 @@ def start(settings: Settings) -> None:
         progress.joined = True  # the topic was read from the log's own position
         progress.moved()
 
-    with Store(settings.ledger_database) as store, Sender(config) as sender:
+    with Store(database) as store, Sender(config) as sender:
         state = store.state()
         source = Source(config, TOPIC, name="ledger", start=state.next_offset, **statistics.consumer())
         statistics.positions = lambda: {(TOPIC, 0): source.position}
