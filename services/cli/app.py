@@ -14,6 +14,7 @@ from services.cli import (
     audit_retention,
     audit_totals,
     bench,
+    broker,
     consent,
     demo,
     duty,
@@ -28,8 +29,9 @@ from services.cli import (
     schema,
     topology,
 )
-from services.kernel.errors import SafeReportingError
+from services.kernel.errors import Exit, SafeReportingError
 from services.kernel.kafka import service
+from services.kernel.kafka.explain import explain
 from services.kernel.settings import load_settings
 
 app = typer.Typer(
@@ -49,6 +51,7 @@ app.add_typer(policy.app, name="policy", help="What may leave: check, test, expl
 app.add_typer(consent.app, name="consent", help="What a person allowed: record it, withdraw it.")
 app.add_typer(duty.app, name="duty", help="What a statutory duty demands: list it, release it as two persons.")
 app.add_typer(quarantine.app, name="quarantine", help="What failed closed: list it, open one with its key.")
+app.add_typer(broker.app, name="broker", help="Certificates and passwords of a broker and its clients.")
 app.add_typer(audit.app, name="audit", help="The ledger: search, prove, export, reconcile with the topics.")
 for command in (audit_retention.expire, audit_retention.hold, audit_retention.lift, audit_retention.holds):
     audit.app.command()(command)
@@ -102,8 +105,19 @@ def main() -> None:
     try:
         app()
     except SafeReportingError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"error: {error}", markup=False)
+        if error.exit == Exit.UNREACHABLE and (cause := _cause()):
+            console.print(f"cause: {cause}", markup=False)
         sys.exit(error.exit)
+
+
+def _cause() -> str | None:
+    """What keeps this command from the broker, where that can be told."""
+    try:
+        return explain(load_settings().kafka_config(), seconds=3.0)
+    except SafeReportingError:
+        return None
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     kafka_password: str = Field(default="", repr=False)
     kafka_password_file: Path | None = None
     kafka_ca_file: Path | None = None
+    kafka_certificate_file: Path | None = None
+    kafka_key_file: Path | None = None
 
     def ledger_url(self) -> str:
         """The SQLAlchemy URL of the ledger's database, with its password where that is in a file.
@@ -89,6 +91,13 @@ class Settings(BaseSettings):
                 for name, value in needed.items()
                 if not value
             ]
+        files = {"CA_FILE": self.kafka_ca_file, "CERTIFICATE_FILE": self.kafka_certificate_file}
+        files["KEY_FILE"] = self.kafka_key_file
+        for name, path in files.items():
+            if path is not None and not os.access(path, os.R_OK):
+                faults.append(f"`SR_KAFKA_{name}`: `{path}` cannot be read")
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            faults.append("`SR_KAFKA_CERTIFICATE_FILE` and `SR_KAFKA_KEY_FILE` go together")
         if faults:
             raise ConfigError("settings", faults)
         config = {
@@ -98,6 +107,8 @@ class Settings(BaseSettings):
             "sasl.username": self.kafka_username,
             "sasl.password": password,
             "ssl.ca.location": str(self.kafka_ca_file or ""),
+            "ssl.certificate.location": str(self.kafka_certificate_file or ""),
+            "ssl.key.location": str(self.kafka_key_file or ""),
         }
         return {name: value for name, value in config.items() if value}
 

@@ -32,6 +32,7 @@ from services.kernel.kafka.admin_types import (
     UserScramCredentialAlteration,
     UserScramCredentialUpsertion,
 )
+from services.kernel.kafka.certificates import make
 from services.kernel.kafka.embedded_jars import Progress, class_path, java
 from services.kernel.kafka.embedded_process import JavaProcess, arguments_file, write_private
 from services.kernel.kafka.embedded_settings import (
@@ -39,11 +40,22 @@ from services.kernel.kafka.embedded_settings import (
     BROKER_USER,
     CONTROLLER_USER,
     Node,
+    encrypted,
     server_properties,
 )
 from services.kernel.kafka.topology_file import load_topology
 
 _ITERATIONS = 4096
+_VARIABLES = {
+    "bootstrap.servers": "SR_KAFKA_BOOTSTRAP",
+    "security.protocol": "SR_KAFKA_SECURITY_PROTOCOL",
+    "sasl.mechanism": "SR_KAFKA_SASL_MECHANISM",
+    "sasl.username": "SR_KAFKA_USERNAME",
+    "sasl.password": "SR_KAFKA_PASSWORD",
+    "ssl.ca.location": "SR_KAFKA_CA_FILE",
+    "ssl.certificate.location": "SR_KAFKA_CERTIFICATE_FILE",
+    "ssl.key.location": "SR_KAFKA_KEY_FILE",
+}
 _JVM = (
     "-Xms128m",
     "-Xmx512m",
@@ -63,6 +75,7 @@ class EmbeddedKafka:
     `data`: folder that keeps topics and accounts between runs; without it a temporary one that `close`
     removes. `principals`: account names, by default those of `deploy/topology.yaml`. `on_progress` is told
     what takes long. `overrides`: server settings that replace the usual ones. `nodes`: 1, or 3 for failover.
+    `tls`: clients speak TLS and show a certificate, with an authority made for this folder.
     """
 
     def __init__(
@@ -73,11 +86,13 @@ class EmbeddedKafka:
         on_progress: Progress | None = None,
         overrides: Mapping[str, str] | None = None,
         nodes: int = 1,
+        tls: bool = False,
     ) -> None:
         names = load_topology().principal_names if principals is None else tuple(principals)
         self._principals = tuple(dict.fromkeys((ADMIN_USER, *names)))
         self._progress: Progress = on_progress or (lambda _: None)
         self._overrides = dict(overrides or {})
+        self._tls = tls
         self._temporary = data is None
         self._folder = Path(tempfile.mkdtemp(prefix="safe-reporting-kafka-")) if data is None else data
         self._count = nodes
@@ -112,6 +127,11 @@ class EmbeddedKafka:
         return self._folder
 
     @property
+    def secrets(self) -> Path:
+        """Folder of certificates, where the broker speaks TLS."""
+        return self._folder / "secrets"
+
+    @property
     def principals(self) -> tuple[str, ...]:
         """The accounts that `client_config` knows."""
         return self._principals
@@ -125,24 +145,24 @@ class EmbeddedKafka:
         """librdkafka settings that connect as `principal`; raises ConfigError for an unknown one."""
         if principal not in self._principals or principal not in self._passwords:
             raise ConfigError("embedded broker", [f"no account `{principal}`: it has {self._principals}"])
-        return {
+        config = {
             "bootstrap.servers": self.bootstrap,
-            "security.protocol": "SASL_PLAINTEXT",
+            "security.protocol": "SASL_SSL" if self._tls else "SASL_PLAINTEXT",
             "sasl.mechanism": "SCRAM-SHA-256",
             "sasl.username": principal,
             "sasl.password": self._passwords[principal],
         }
+        if self._tls:
+            own = self.secrets / "clients" / principal
+            config["ssl.ca.location"] = str(self.secrets / "ca.pem")
+            config["ssl.certificate.location"] = str(own / "certificate.pem")
+            config["ssl.key.location"] = str(own / "key.pem")
+        return config
 
     def environment(self, principal: str) -> dict[str, str]:
         """The same as environment variables, for a service or command in a process of its own."""
         config = self.client_config(principal)
-        return {
-            "SR_KAFKA_BOOTSTRAP": config["bootstrap.servers"],
-            "SR_KAFKA_SECURITY_PROTOCOL": config["security.protocol"],
-            "SR_KAFKA_SASL_MECHANISM": config["sasl.mechanism"],
-            "SR_KAFKA_USERNAME": config["sasl.username"],
-            "SR_KAFKA_PASSWORD": config["sasl.password"],
-        }
+        return {variable: config[name] for name, variable in _VARIABLES.items() if name in config}
 
     def start(self, *, seconds: float = 60.0) -> None:
         """Start the broker and return when it answers; nothing happens where it runs.
@@ -227,9 +247,16 @@ class EmbeddedKafka:
             Node(index + 1, ports[2 * index], ports[2 * index + 1], self._folder / f"node-{index + 1}")
             for index in range(self._count)
         )
+        if self._tls:
+            names = {f"node-{node.id}": ("127.0.0.1", "localhost") for node in self._nodes}
+            make(self.secrets, nodes=names, principals=self._principals)
         for node in self._nodes:
             node.folder.mkdir(exist_ok=True)
-            text = server_properties(node, nodes=self._nodes, passwords=self._passwords, overrides=self._overrides)
+            overrides = dict(self._overrides)
+            if self._tls:
+                keystore = self.secrets / "nodes" / f"node-{node.id}" / "keystore.pem"
+                overrides = {**encrypted(keystore, self.secrets / "ca.pem"), **overrides}
+            text = server_properties(node, nodes=self._nodes, passwords=self._passwords, overrides=overrides)
             write_private(node.folder / "server.properties", text)
 
     def _java(self, node: Node, jars: tuple[Path, ...], name: str, *arguments: str) -> JavaProcess:

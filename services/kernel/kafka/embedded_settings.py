@@ -51,6 +51,24 @@ _COMMON: dict[str, str] = {
 }
 
 
+def encrypted(keystore: Path, authority: Path) -> dict[str, str]:
+    """Settings that replace the usual ones where clients speak TLS and show a certificate of their own.
+
+    Args:
+        keystore: PEM file with key, certificate and authority of the node.
+        authority: PEM file of the authority of clients' certificates.
+    """
+    return {
+        "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:SASL_PLAINTEXT",
+        "listener.name.client.ssl.client.auth": "required",
+        "listener.name.client.ssl.keystore.type": "PEM",
+        "listener.name.client.ssl.keystore.location": str(keystore),
+        "listener.name.client.ssl.truststore.type": "PEM",
+        "listener.name.client.ssl.truststore.location": str(authority),
+        "listener.name.client.ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One node: its id (from 1), its two ports on the loopback address and its folder."""

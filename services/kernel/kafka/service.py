@@ -13,8 +13,9 @@ from types import FrameType
 import structlog
 
 from services.kernel import telemetry, web
-from services.kernel.errors import Exit, SafeReportingError
+from services.kernel.errors import Exit, RefusedError, SafeReportingError
 from services.kernel.kafka.client import group_consumer, transactional_producer
+from services.kernel.kafka.explain import explain
 from services.kernel.kafka.loop import Lease, Limits, Loop
 from services.kernel.kafka.statistics import Statistics
 from services.kernel.kafka.worker import Worker
@@ -110,7 +111,10 @@ def main(start: Callable[[Settings], None], *, settings: Callable[[], Settings])
     """Entry point of `python -m services.<service>.main`: logs configured, errors said, exit code returned."""
     telemetry.configure_logging()
     try:
-        start(settings())
+        found = settings()
+        if found.kafka_bootstrap and (cause := explain(found.kafka_config())):
+            raise RefusedError(cause)
+        start(found)
     except SafeReportingError as error:
         log.error("service_refused", code=error.code)  # noqa: TRY400 - a traceback could show a record
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
