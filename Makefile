@@ -4,9 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+COMPOSE ?= $(shell docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-fast test-long lint format lock bench drill evaluate train clean
+.PHONY: help setup demo test test-fast test-long lint format lock bench drill up down evaluate train clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -56,6 +57,13 @@ train: setup ## generate, train, evaluate and package the model of training/, so
 	$(BIN)/python -m training.train build/training/corpus.spacy build/training/model
 	$(BIN)/python -m training.evaluate build/training/model tests/gold
 	$(BIN)/python -m training.package build/training/model
+
+up: ## the whole deployment on this machine in containers (docker-compose.yml); data stay over down and up
+	$(COMPOSE) up --detach --build
+	@$(COMPOSE) ps
+
+down: ## stop the containers, each inside its grace period; volumes stay
+	$(COMPOSE) down
 
 lock: ## resolve the requirements anew (needs uv)
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements/runtime.txt

@@ -26,6 +26,7 @@ from services.cli import (
     quarantine,
     records,
     replay,
+    samples,
     schema,
     topology,
 )
@@ -42,6 +43,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(demo.demo)
+app.command()(samples.samples)
 app.command()(records.redact)
 app.command()(records.detect)
 app.command()(evaluate.evaluate)
@@ -51,7 +53,7 @@ app.add_typer(policy.app, name="policy", help="What may leave: check, test, expl
 app.add_typer(consent.app, name="consent", help="What a person allowed: record it, withdraw it.")
 app.add_typer(duty.app, name="duty", help="What a statutory duty demands: list it, release it as two persons.")
 app.add_typer(quarantine.app, name="quarantine", help="What failed closed: list it, open one with its key.")
-app.add_typer(broker.app, name="broker", help="Certificates and passwords of a broker and its clients.")
+app.add_typer(broker.app, name="broker", help="Certificates, passwords and accounts of a broker and its clients.")
 app.add_typer(audit.app, name="audit", help="The ledger: search, prove, export, reconcile with the topics.")
 for command in (audit_retention.expire, audit_retention.hold, audit_retention.lift, audit_retention.holds):
     audit.app.command()(command)

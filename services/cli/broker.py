@@ -1,4 +1,4 @@
-"""`safe-reporting broker`: what a broker needs before it starts."""
+"""`safe-reporting broker`: what a broker needs before it starts, and the accounts that it knows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from services.kernel.errors import ConfigError
+from services.kernel.kafka.accounts import ensure
 from services.kernel.kafka.certificates import make
 from services.kernel.kafka.topology import load_topology
 from services.kernel.settings import load_settings
@@ -19,7 +21,7 @@ _INNER = ("broker", "controller")
 
 @app.callback()
 def main() -> None:
-    """What a broker needs before it starts."""
+    """What a broker needs before it starts, and the accounts that it knows."""
 
 
 @app.command()
@@ -41,3 +43,19 @@ def secrets(
         f"`{folder}`: {'a new authority' if made.authority else 'the authority was there'}, {made.nodes} node, "
         f"{made.certificates} client certificates and {made.passwords} passwords made"
     )
+
+
+@app.command()
+def accounts(
+    folder: Annotated[Path, typer.Argument(help="The folder `clients` of `broker secrets`: passwords by account.")],
+) -> None:
+    """Make the accounts that the broker lacks, as its administrator, and name those that nothing here asks for."""
+    principals = load_topology(load_settings().topology_file).principal_names
+    missing = [name for name in principals if not (folder / name / "password").is_file()]
+    if missing:
+        raise ConfigError("broker accounts", [f"`{folder / name / 'password'}` is not there" for name in missing])
+    passwords = {name: (folder / name / "password").read_text().strip() for name in principals}
+    made, others = ensure(load_settings().kafka_config(), passwords)
+    print(f"{made} accounts made, {len(principals) - made} were there")
+    for name in others:
+        print(f"`{name}` is on the broker and not in the topology: nothing here grants it anything")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import tempfile
 from collections.abc import Callable, Mapping
 
 import aiokafka
@@ -64,6 +65,8 @@ class CommittedApp(faust.App):
     """A Faust application on that transport. Set `positions` before it starts."""
 
     positions: Positions = staticmethod(lambda: {})
+    #: Removed with the application.
+    folder: tempfile.TemporaryDirectory[str] | None = None
 
     def _new_transport(self) -> CommittedTransport:
         return CommittedTransport(self.conf.broker_consumer, self, loop=self.loop)
@@ -78,9 +81,11 @@ def new_app(name: str, config: Mapping[str, str], *, slot: int, positions: Posit
         config: librdkafka's connection settings.
         slot: number of this instance, a static member of the group.
     """
-    context = ssl.create_default_context(cafile=config.get("ssl.ca.location")) if _tls(config) else None
+    context = _tls(config)
+    folder = tempfile.TemporaryDirectory(prefix=f"safe-reporting-{name}-")
     app = CommittedApp(
         name,
+        datadir=folder.name,  # Faust makes one where it stands, which may be read-only; nothing is written to it
         broker=[f"kafka://{server}" for server in config["bootstrap.servers"].split(",")],
         broker_credentials=_credentials(config, context),
         ssl_context=context,
@@ -101,11 +106,18 @@ def new_app(name: str, config: Mapping[str, str], *, slot: int, positions: Posit
         origin=None,
     )
     app.positions = positions
+    app.folder = folder
     return app
 
 
-def _tls(config: Mapping[str, str]) -> bool:
-    return config.get("security.protocol", "").endswith("SSL")
+def _tls(config: Mapping[str, str]) -> ssl.SSLContext | None:
+    """The settings of TLS, with the client's own certificate where it has one."""
+    if not config.get("security.protocol", "").endswith("SSL"):
+        return None
+    context = ssl.create_default_context(cafile=config.get("ssl.ca.location"))
+    if certificate := config.get("ssl.certificate.location"):
+        context.load_cert_chain(certificate, config.get("ssl.key.location"))
+    return context
 
 
 def _credentials(config: Mapping[str, str], context: ssl.SSLContext | None) -> faust.SASLCredentials | None:

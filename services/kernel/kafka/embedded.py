@@ -25,13 +25,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from services.kernel.errors import ConfigError, UnreachableError
-from services.kernel.kafka.admin_types import (
-    AdminClient,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialAlteration,
-    UserScramCredentialUpsertion,
-)
+from services.kernel.kafka.accounts import ensure
+from services.kernel.kafka.admin_types import AdminClient
 from services.kernel.kafka.certificates import make
 from services.kernel.kafka.embedded_jars import Progress, class_path, java
 from services.kernel.kafka.embedded_process import JavaProcess, arguments_file, write_private
@@ -45,7 +40,6 @@ from services.kernel.kafka.embedded_settings import (
 )
 from services.kernel.kafka.topology_file import load_topology
 
-_ITERATIONS = 4096
 _VARIABLES = {
     "bootstrap.servers": "SR_KAFKA_BOOTSTRAP",
     "security.protocol": "SR_KAFKA_SECURITY_PROTOCOL",
@@ -313,19 +307,9 @@ class EmbeddedKafka:
             consumer.close()
 
     def _make_accounts(self, deadline: float) -> None:
-        admin = self._admin()
         seconds = max(1.0, deadline - time.monotonic())
-        known: Any = admin.describe_user_scram_credentials()
-        names = known.result(seconds)
-        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, _ITERATIONS)
-        missing: list[UserScramCredentialAlteration] = [
-            UserScramCredentialUpsertion(name, info, self._passwords[name].encode())
-            for name in self._principals
-            if name not in names
-        ]
-        if missing:
-            for future in admin.alter_user_scram_credentials(missing).values():
-                future.result(seconds)
+        passwords = {name: self._passwords[name] for name in self._principals}
+        ensure(self.client_config(ADMIN_USER), passwords, seconds=seconds)
 
     def _admin(self) -> AdminClient:
         return AdminClient({**self.client_config(ADMIN_USER), "log_level": 0})
