@@ -23,9 +23,10 @@ give() {
   chown -R "$owner" "$folder"
 }
 app=10001:10001
-give /for/redactor $app redactor pseudonym attest seal-pub lock-pub
+give /for/redactor $app redactor pseudonym attest seal-pub lock-pub canary-pub
 give /for/router $app router attest-pub seal-pub lock-pub 'partner-*'
 give /for/monitor $app monitor
+give /for/canary $app canary canary
 give /for/operator $app cli-operator
 give /for/auditor $app cli-auditor ledger-pub
 give /for/ledger $app ledger ledger lock

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from services.cli.pipeline import Sample
 from services.kernel.record import Message
+from services.kernel.samples import Sample
 
 
 def bad_inputs(sample: Sample, mark: str) -> dict[str, Message]:

@@ -93,6 +93,12 @@ def monitor() -> None:
     _run("monitor", 1)
 
 
+@app.command()
+def canary() -> None:
+    """Run the canary service: plant records, watch that they arrive without what was planted, close the gate if not."""
+    _run("canary", 1)
+
+
 def _run(name: str, workers: int) -> None:
     if workers > 1:
         raise typer.Exit(service.run_workers(f"services.{name}.main", count=workers))

@@ -73,7 +73,9 @@ def _details(connection: Connection, since: int, secret: str, feeds: set[str]) -
         task = progress.add_task("records", total=None)
         for found in search(connection, query):
             progress.advance(task)
-            if found.entry is not None and found.entry["feed"] and found.entry["sealed"]:
+            if found.entry is None or found.entry.get("canary"):
+                continue
+            if found.entry["feed"] and found.entry["sealed"]:
                 feeds.add(found.entry["feed"])
                 yield found.entry["feed"], read_detail(open_sealed(base64.b64decode(found.entry["sealed"]), secret))
 

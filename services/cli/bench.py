@@ -17,13 +17,14 @@ from rich.table import Table
 
 from services.cli import bench_ledger, bench_router
 from services.cli.bench_parts import numbered, throughput
-from services.cli.pipeline import Pipeline, Sample, let_out, load_samples
+from services.cli.pipeline import Pipeline, let_out
 from services.kernel import jsonio
 from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
 from services.kernel.kafka.reader import Sender, tail
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound, Message
+from services.kernel.samples import Sample, load_samples
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.settings import Settings
 from services.redactor.build import build_step

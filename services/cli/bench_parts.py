@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from itertools import cycle, islice
 
-from services.cli.pipeline import Numberer, Sample
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import read_all
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.samples import Numberer, Sample
 
 
 def numbered(samples: list[Sample], count: int, first: int = 0) -> Iterator[Message]:

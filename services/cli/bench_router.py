@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.bench_parts import numbered, throughput
-from services.cli.pipeline import Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
+from services.kernel.samples import load_samples
 from services.router import lint
 from services.router.facts import FEEDS, MARKERS, Facts, entity
 from services.router.partners import Partner, london_day

@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from services.cli.pipeline import Pipeline, Sample, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel import keys
 from services.kernel.attestation import HEADER, Claims, verify
 from services.kernel.kafka.embedded import EmbeddedKafka
@@ -23,6 +23,7 @@ from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.mask import TOKEN
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.samples import Sample, load_samples
 
 #: Samples shown before and after, one for each lesson.
 _SHOWN = 3

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from services.cli import leak
 from services.cli.leak_trace import Trace, finder, trace
-from services.cli.pipeline import Numberer, Pipeline, Sample, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel import keys
 from services.kernel.errors import Exit, UnreachableError
 from services.kernel.kafka.embedded import EmbeddedKafka
@@ -24,6 +24,7 @@ from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.samples import Numberer, Sample, load_samples
 from services.kernel.settings import load_settings
 from services.ledger import export
 from services.ledger.entries import Reader

@@ -16,7 +16,8 @@ from services.kernel.approval import demand, sign
 from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError
 from services.kernel.gate import KEY, TOPIC, Gate
-from services.kernel.kafka.reader import fence, read_all, send
+from services.kernel.kafka.closing import close_gate
+from services.kernel.kafka.reader import read_all, send
 from services.kernel.ledger import rfc3339
 from services.kernel.settings import load_settings
 
@@ -52,11 +53,8 @@ def close(
 
     Each router slot is fenced, so that one that stands still cannot commit later either. The redactor goes on.
     """
-    config, now = load_settings().kafka_config(), int(time.time() * 1000)
-    said = Gate("closed", rfc3339(now), by, why.value, reference)
-    send(config, [(said.message, 0)])
-    fence(config, [f"router-{slot}" for slot in range(slots)])
-    send(config, [(ledger.gate("closed", by=by, second=None, reference=reference, now=now), 0)])
+    config = load_settings().kafka_config()
+    close_gate(config, by=by, why=why.value, reference=reference, slots=slots)
     print(f"closed; {slots} router slots fenced. Records wait in `redacted` (14 days)")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import signal
 import subprocess
@@ -18,77 +17,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
 import orjson
 
 from services.cli import policy_sign
 from services.kernel import keys
 from services.kernel.approvers import load_approvers
-from services.kernel.errors import ConfigError, UnreachableError
+from services.kernel.errors import UnreachableError
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Inbound, Message
-from services.kernel.schema import load_feeds
-from services.kernel.schema.words import RecordMark
 from services.kernel.vocabulary import OutcomeKind
 from services.router.manifest import Manifest
-
-
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One made-up record of `samples/<feed>.jsonl`, and the case that it shows."""
-
-    name: str
-    about: str
-    topic: str
-    headers: dict[str, str]
-    value: Any
-    key: str | None = None
-    partition_key: str | None = None
-
-    def message(self, value: Any = None) -> Message:
-        """The record as its agency would send it; `value` replaces the body."""
-        body = orjson.dumps(self.value if value is None else value)
-        headers = tuple((name, text.encode()) for name, text in self.headers.items())
-        return Message(self.topic, None if self.key is None else self.key.encode(), body, headers)
-
-
-class Numberer:
-    """Makes any number of records out of samples, each with a record id of its own."""
-
-    def __init__(self, schemas: Path) -> None:
-        self._places = {
-            plan.feed: [leaf.pattern.split("/")[1:] for leaf in plan.leaves.values() if leaf.record is RecordMark.ID]
-            for plan in load_feeds(schemas).plans.values()
-        }
-
-    def __call__(self, sample: Sample, number: int) -> Message:
-        """The sample with `-number` behind its record id, where it has one."""
-        value = copy.deepcopy(sample.value)
-        for *holders, name in self._places[sample.topic.rsplit(".", 1)[1]]:
-            at = value
-            for holder in holders:
-                at = at.get(holder, {})
-            if name in at:
-                at[name] = f"{at[name]}-{number}"
-        return sample.message(value)
-
-
-def load_samples(folder: Path) -> list[Sample]:
-    """Every sample, feed by feed in the order of the files.
-
-    Raises:
-        ConfigError: a line that is not a sample.
-    """
-    samples = []
-    for file in sorted(folder.glob("*.jsonl")):
-        for number, line in enumerate(file.read_bytes().splitlines(), 1):
-            try:
-                samples.append(msgspec.json.decode(line, type=Sample))
-            except msgspec.DecodeError as error:
-                raise ConfigError("samples", [f"`{file.name}` line {number}: {error}"]) from error
-    return samples
 
 
 def let_out(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
@@ -117,6 +58,7 @@ class Pipeline:
         keys_dir: keys of another pipeline on the same broker; by default a new set.
         policies: the policy set that is put in force at the start.
         ledgers: 1 to keep the log as well; it reads the topic from its beginning.
+        canaries: 1 to plant records and watch them.
         restart: start a worker anew when it ends unasked, as a supervisor in production does.
     """
 
@@ -127,6 +69,7 @@ class Pipeline:
         redactors: int = 1,
         routers: int = 1,
         ledgers: int = 0,
+        canaries: int = 0,
         restart: bool = False,
         module: str = "services.{service}.main",
         settings: dict[str, str] | None = None,
@@ -137,7 +80,7 @@ class Pipeline:
         self._folder = tempfile.TemporaryDirectory(prefix="safe-reporting-")
         self.folder = Path(self._folder.name)
         self.keys_dir = keys_dir or self.folder / "keys"
-        self._counts = {"redactor": redactors, "router": routers, "ledger": ledgers}
+        self._counts = {"redactor": redactors, "router": routers, "ledger": ledgers, "canary": canaries}
         self._restart = restart
         self._module = module
         self._settings = settings or {}

@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.table import Table
 
-from services.cli.pipeline import load_samples
 from services.kernel.keys import init_dev, load, public_key
 from services.kernel.record import Batch, Inbound, Message
+from services.kernel.samples import load_samples
 from services.kernel.sealing import Sealer
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.settings import load_settings

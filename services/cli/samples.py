@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from services.cli.pipeline import Numberer, Sample, load_samples
 from services.kernel import web
 from services.kernel.errors import ConfigError
 from services.kernel.kafka.reader import send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.progress import Progress
+from services.kernel.samples import Numberer, Sample, load_samples
 from services.kernel.settings import Settings, load_settings
 
 

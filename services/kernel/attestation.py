@@ -20,12 +20,13 @@ from services.kernel.vocabulary import Reason
 HEADER = "sr-attestation"
 
 
-class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the redactor says of one redacted record.
 
     `persons` maps the pointer of each person object to its roles; `vouchers` are
     (pointer, start, end, reason) for each look-alike that was kept, offsets in characters; `subjects` are the
-    pseudonyms of those whose consent may be needed, empty for one without an id.
+    pseudonyms of those whose consent may be needed, empty for one without an id. `canary` is the id of one that was
+    planted: no partner gets it.
     """
 
     sha256: str
@@ -44,6 +45,7 @@ class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     markers: tuple[str, ...]
     held: bool
     vouchers: tuple[tuple[str, int, int, str], ...]
+    canary: str | None = None
 
 
 class AttestationError(Exception):

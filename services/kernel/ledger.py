@@ -86,6 +86,7 @@ def entry(record: Inbound, outcome: Outcome, *, service: str, slot: int, previou
         "versions": dict(outcome.versions),
         "decided_at": outcome.decided_at,
         "received": _received(record),
+        **({"canary": True} if outcome.canary else {}),
     }
     return Message(TOPIC, None, orjson.dumps(body))
 

@@ -71,6 +71,7 @@ class Outcome(msgspec.Struct, frozen=True):
     decisions: tuple[Decision, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     decided_at: str | None = None
+    canary: bool = False
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
         default="safe-reporting/ledger", pattern=r"^[!-~]{1,100}$", description="name of the log"
     )
     ledger_checkpoint_file: Path | None = Field(default=None, description="where a witness reads the newest checkpoint")
+    canary_interval_s: float = Field(default=60.0, ge=0.2, le=3600, description="between two canaries of a feed")
+    canary_deadline_s: float = Field(default=60.0, gt=0, le=3600, description="until a canary must have arrived")
+    canary_slots: int = Field(default=4, ge=0, le=1000, description="router slots that a closing fences")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="0: no metrics server")
     kafka_bootstrap: str = ""
     kafka_security_protocol: str = "SASL_SSL"

@@ -117,6 +117,7 @@ class Reason(StrEnum):
     NO_POLICY_PERMITS = "no_policy_permits"
     FORBIDDEN = "forbidden"
     TOMBSTONE = "tombstone"
+    CANARY_INVALID = "canary_invalid"
     TIMEOUT = "timeout"
     CRASHED = "crashed"
     FAULT = "fault"
@@ -133,6 +134,7 @@ _COARSE: dict[Reason, CoarseReason] = {
             Reason.NOT_JSON, Reason.NOT_UTF8, Reason.LONE_SURROGATE, Reason.DUPLICATE_KEY, Reason.BAD_NUMBER,
             Reason.TOO_DEEP, Reason.TOO_MANY_LEAVES, Reason.OVERSIZE, Reason.EMPTY, Reason.MISSING_HEADER,
             Reason.TOPIC_MISMATCH, Reason.UNKNOWN_SCHEMA, Reason.SCHEMA_INVALID, Reason.TOMBSTONE,
+            Reason.CANARY_INVALID,
         ),
         CoarseReason.FORMAT,
     ),

@@ -45,6 +45,7 @@ class Entry(msgspec.Struct, frozen=True):
     reason: str | None
     decisions: tuple[Decision, ...] = ()
     received: datetime | None = None
+    canary: bool = False
 
 
 _DECODER = msgspec.json.Decoder(Entry)

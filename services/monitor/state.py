@@ -94,7 +94,7 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
 
     1. Leave out what the mark says was taken in.
     2. Join each entry to its chain; a double changes no figure.
-    3. Count it in its cell of each size.
+    3. Count it in its cell of each size; what was planted is no record.
     4. Write cells, then what became too old, then chains, then the mark.
     """
     mark = read_mark(table)
@@ -110,7 +110,7 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
         entry = read(delivery.value)
         if entry is None:
             mark.unreadable += 1
-        elif _joined(table, chains, entry, delivery.offset):  # 2
+        elif _joined(table, chains, entry, delivery.offset) and not entry.canary:  # 2
             _counted(table, cells, entry, delivery)  # 3
     writes: list[tuple[bytes, bytes | None]] = [(key, _encode(figures)) for key, figures in cells.items()]  # 4
     writes += [(key, None) for key in _too_old(keys, before, mark.newest)]

@@ -20,10 +20,12 @@ def build_step(settings: Settings) -> RedactorStep:
     """
     found = keys.load(settings.keys_dir, ["pseudonym", "attest", "seal-pub", "lock-pub"])
     attest, seal = found["attest"], found["seal-pub"]
+    planted = keys.load(settings.keys_dir, ["canary-pub"]) if any(settings.keys_dir.glob("canary-pub.*")) else {}
+    canaries = {key.id: keys.public_key(key) for key in planted.values()}
     return RedactorStep(
         feeds=load_feeds(settings.schemas_dir),
         engine=TextEngine.build(),
-        secrets=Secrets(keys.secret(found["pseudonym"]), keys.private_key(attest), attest.id),
+        secrets=Secrets(keys.secret(found["pseudonym"]), keys.private_key(attest), attest.id, canaries),
         sealer=Sealer.of(seal, found["lock-pub"]),
         versions={"redactor": version("safe-reporting")},
     )

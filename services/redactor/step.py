@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from services.kernel import quarantine
+from services.kernel import canary, quarantine
 from services.kernel.attestation import Claims, digest, sign
 from services.kernel.consent import Book
 from services.kernel.detail import Detail, seal_detail
@@ -45,11 +45,13 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """The redactor's keys: for pseudonyms, and for its signature (with the id that verifiers look up)."""
+    """The redactor's keys: for pseudonyms, for its signature (with the id that verifiers look up), and whose canaries
+    it knows."""
 
     pseudonym: bytes
     attest: Ed25519PrivateKey
     attest_id: str
+    canaries: Mapping[str, Ed25519PublicKey] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class _Accepted:
     envelope: Envelope
     plan: Plan
     value: dict[str, Any]
+    canary: str | None = None
 
 
 #: Roles whose consent a partner may need. Nobody asks a professional or a suspect.
@@ -145,7 +148,12 @@ class RedactorStep:
             return error.reason
         if not isinstance(value, dict) or not plan.validate(value):
             return Reason.SCHEMA_INVALID
-        return _Accepted(envelope, plan, value)
+        marked = [held for name, held in record.headers if name == canary.HEADER]
+        if not marked:
+            return _Accepted(envelope, plan, value)
+        told = record.header(canary.HEADER)
+        id_ = canary.verify(told, record.topic, data, self._secrets.canaries) if told else None
+        return _Accepted(envelope, plan, value, id_) if id_ else Reason.CANARY_INVALID
 
     def _apply(self, accepted: _Accepted, who: Attribution) -> Traversed:
         agency, feed = accepted.envelope.agency, accepted.envelope.feed
@@ -182,7 +190,8 @@ class RedactorStep:
         messages = [Message(REDACTED, name.encode(), value, headers)]
         if done.held:
             messages.append(quarantine.message(record, Reason.TEXT_HELD, sealer=self._sealer, texts=done.held))
-        messages += self._proposals(record, accepted, who, name=name, batch=batch)
+        if accepted.canary is None:
+            messages += self._proposals(record, accepted, who, name=name, batch=batch)
         return Outcome(
             OutcomeKind.REDACTED,
             messages=tuple(messages),
@@ -194,6 +203,7 @@ class RedactorStep:
             plan=plan.digest,
             detail=seal_detail(_detail(done), self._sealer),
             versions=(*self._versions, ("schema", plan.schema_id)),
+            canary=accepted.canary is not None,
         )
 
     def _proposals(
@@ -244,6 +254,7 @@ class RedactorStep:
             markers=who.markers,
             held=bool(done.held),
             vouchers=tuple(done.vouchers),
+            canary=accepted.canary,
         )
 
 

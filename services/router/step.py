@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from services.kernel import quarantine
+from services.kernel import canary, quarantine
 from services.kernel.attestation import HEADER, AttestationError, Claims, verify
 from services.kernel.consent import Book
 from services.kernel.detail import Detail, seal_detail
@@ -126,6 +126,7 @@ class RouterStep:
         4. Scan all that would leave.
         5. One find: decide again for every partner, with it.
         6. Write the message of each partner that is allowed, under its own keys and new headers.
+        7. What was planted goes to its watcher instead, and the ledger says of no partner that it got it.
         """
         if record.value is None:  # 1
             return self._withheld(None, Reason.TOMBSTONE, (), [], self._at(batch))
@@ -147,8 +148,10 @@ class RouterStep:
         answers = [self._fitting(answer, built) for answer in answers]
         messages = tuple(self._message(a, built, claims, moment) for a in answers if a.ruling.allowed)  # 6
         if not messages:
-            return self._withheld(claims, _reason(answers, finds, self._rules), answers, finds, moment)
-        return self._outcome(OutcomeKind.FORWARDED, claims, answers, moment, messages=messages)
+            done = self._withheld(claims, _reason(answers, finds, self._rules), answers, finds, moment)
+        else:
+            done = self._outcome(OutcomeKind.FORWARDED, claims, answers, moment, messages=messages)
+        return _watched(done, claims.canary) if claims.canary is not None else done  # 7
 
     def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
         """The outcome of a record that is set aside whole."""
@@ -277,6 +280,27 @@ class RouterStep:
             versions=(*self._versions, *moment.versions, *made),
             decided_at=moment.stamp,
         )
+
+
+def _watched(outcome: Outcome, id_: str) -> Outcome:
+    """The outcome of a canary: what partners would have got, or a receipt that nothing would have left."""
+    mark = (canary.HEADER, id_.encode())
+    copies = tuple(
+        Message(
+            canary.TOPIC,
+            one.key,
+            one.value,
+            (*one.headers, mark, (canary.PARTNER, one.topic.removeprefix("partner.").encode())),
+        )
+        for one in outcome.messages
+        if one.topic.startswith("partner.")
+    )
+    return msgspec.structs.replace(
+        outcome,
+        messages=copies or (Message(canary.TOPIC, id_.encode(), b"", (mark,)),),
+        decisions=tuple(msgspec.structs.replace(one, key=None) for one in outcome.decisions),
+        canary=True,
+    )
 
 
 def _reason(answers: list[Answer], finds: list[Find], rules: Rules) -> Reason:

@@ -10,12 +10,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.cli.pipeline import Numberer, Pipeline, let_out, load_samples
+from services.cli.pipeline import Pipeline, let_out
 from services.kernel.kafka.client import RECONNECT
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import Sender
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
+from services.kernel.samples import Numberer, load_samples
 
 PARTITIONS = 4
 

@@ -13,9 +13,9 @@ import pytest
 
 from services.cli.app import app
 from services.cli.commands import document
-from services.cli.pipeline import load_samples
 from services.kernel.errors import Exit
 from services.kernel.paths import ROOT
+from services.kernel.samples import load_samples
 
 
 def run(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:

@@ -91,7 +91,8 @@ def test_a_volume_of_secrets_is_mounted_by_its_owner_alone() -> None:
 
 def test_a_service_gets_the_keys_that_its_code_loads_and_no_others() -> None:
     given = dict(re.findall(r"^give /for/(\w+) \$app [\w-]+ ?(.*)$", SECRETS, re.M))
-    expected = {name: loaded(name) for name in ("redactor", "router", "ledger")}
+    expected = {name: loaded(name) for name in ("redactor", "router", "ledger", "canary")}
+    expected["redactor"].add("canary-pub")
     assert {name: set(given[name].replace("'", "").split()) for name in expected} == expected
     assert given["monitor"] == given["admin"] == given["producer"] == ""
     assert "compliance" not in SECRETS  # what opens quarantine stays in the vault
@@ -99,8 +100,8 @@ def test_a_service_gets_the_keys_that_its_code_loads_and_no_others() -> None:
 
 def loaded(service: str) -> set[str]:
     """Names of keys in the service's own call, as its source has them."""
-    text = (ROOT / "services" / service / ("main.py" if service == "ledger" else "build.py")).read_text()
-    call = re.search(r"keys\.load\(\s*settings\.keys_dir, \[(.*?)\]\s*\)", text, re.S)
+    text = (ROOT / "services" / service / ("main.py" if service in {"ledger", "canary"} else "build.py")).read_text()
+    call = re.search(r"(?:found|key) = keys\.load\(\s*settings\.keys_dir, \[(.*?)\]\s*\)", text, re.S)
     assert call is not None
     return {name.replace("{name}", "*") for name in re.findall(r'"([\w{}-]+)"', call[1])}
 

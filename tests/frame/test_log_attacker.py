@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 import pytest
 
-from services.cli.pipeline import Sample, load_samples
 from services.kernel import keys, ledger
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound, Message
+from services.kernel.samples import Sample, load_samples
 from services.kernel.settings import Settings
 from services.kernel.vocabulary import OutcomeKind, Tag
 from services.redactor.build import build_step as build_redactor

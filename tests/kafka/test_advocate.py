@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli.app import app
-from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.consent import Consent, Taken
 from services.kernel.errors import RefusedError
 from services.kernel.kafka.embedded import EmbeddedKafka
@@ -21,6 +21,7 @@ from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.proposal import TOPIC
 from services.kernel.record import Message
+from services.kernel.samples import Numberer, load_samples
 
 pytestmark = pytest.mark.kafka
 SEALED = "sealed.advocate.k7f3a91c"

@@ -16,13 +16,14 @@ from typer.testing import CliRunner, Result
 from services.cli import audit_totals
 from services.cli.app import app
 from services.cli.drill import caught_up
-from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.detail import read_detail
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.samples import Numberer, load_samples
 from services.kernel.sealing import open_sealed
 from services.ledger import reconcile, totals
 from services.ledger.publish import TOPIC as CHECKPOINTS

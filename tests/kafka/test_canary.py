@@ -12,13 +12,14 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from services.cli.pipeline import Pipeline, Sample, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.attestation import HEADER
 from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
 from services.kernel.kafka.reader import send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Inbound, Message
+from services.kernel.samples import Sample, load_samples
 from services.kernel.schema import Action, load_feeds
 from services.kernel.vocabulary import Tag
 from tests.hostile import bad_inputs

@@ -14,13 +14,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli.app import app
-from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.paths import ROOT
 from services.kernel.proposal import TOPIC as PROPOSALS
 from services.kernel.proposal import Proposal
 from services.kernel.record import Inbound
+from services.kernel.samples import Numberer, load_samples
 from services.kernel.sealing import open_sealed, unlock
 
 pytestmark = pytest.mark.kafka

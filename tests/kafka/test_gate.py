@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli.app import app
-from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.errors import RefusedError
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
+from services.kernel.samples import Numberer, load_samples
 
 pytestmark = pytest.mark.kafka
 PARTNERS = [f"partner.{partner}" for partner in load_topology().partners]

@@ -17,11 +17,12 @@ from typer.testing import CliRunner, Result
 from services.cli import drill
 from services.cli.app import app
 from services.cli.leak_trace import Trace
-from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
+from services.kernel.samples import Numberer, load_samples
 from tests.ledger import independent
 
 pytestmark = pytest.mark.kafka

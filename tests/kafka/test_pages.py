@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.cli.pipeline import Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.gate import Gate
 from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
 from services.kernel.kafka.reader import send
@@ -25,6 +25,7 @@ from services.kernel.kafka.statistics import OTHER, STATES
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.samples import load_samples
 from services.kernel.vocabulary import CoarseReason, OutcomeKind, Reason
 from services.monitor.alerts import Event
 from services.monitor.metrics import SERVICES, Labels

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from services.cli.pipeline import Numberer, Pipeline, let_out, load_samples
+from services.cli.pipeline import Pipeline, let_out
 from services.kernel import keys
 from services.kernel.consent import RECORD_SCOPE, Consent, Taken
 from services.kernel.kafka.embedded import EmbeddedKafka
@@ -28,6 +28,7 @@ from services.kernel.keys import pseudonym
 from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.samples import Numberer, load_samples
 from services.router.manifest import set_hash
 
 pytestmark = pytest.mark.kafka

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.pipeline import Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel import keys
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.samples import load_samples
 
 pytestmark = pytest.mark.kafka
 VALUE = b"\xffnot json, Qzvsecret"

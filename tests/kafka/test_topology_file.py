@@ -117,6 +117,7 @@ def test_who_may_write_to_partners_and_to_the_topics_of_agencies() -> None:
     assert {(who, name) for who, name in writers if name.startswith("agency.")} == {
         *((f"producer-{agency}", f"agency.{agency}.") for agency in TOPOLOGY.agencies),
         ("compliance", "agency."),  # what is released from quarantine goes through the redactor again
+        ("canary", "agency."),  # what is planted takes a record's own way
         ("cli-replay", "agency."),  # and so does what two persons replay
     }
 

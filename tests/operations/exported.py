@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from services.canary.watch import Watcher
 from services.kernel import telemetry
 from services.kernel.kafka.statistics import Statistics
 from services.kernel.kafka.topology import load_topology
@@ -48,6 +49,7 @@ def samples() -> dict[str, set[str]]:
         telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
         ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
     ]  # fmt: skip
+    shown.append(watcher())
     registry = CollectorRegistry()
     for collector in shown:
         registry.register(collector)
@@ -56,6 +58,18 @@ def samples() -> dict[str, set[str]]:
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
+
+
+class _Feeds:
+    feeds = ("marac",)
+
+
+def watcher() -> Watcher:
+    """That of the canary service, after one arrived and one leaked."""
+    made = Watcher(_Feeds(), close=print, alert=print, deadline_ms=1, clock=lambda: 0)  # type: ignore[arg-type]
+    made.planted("marac-1795600000000-00000000", "marac")
+    made._seconds["marac"] = 1.0
+    return made
 
 
 def families(registry: CollectorRegistry) -> list[Any]:

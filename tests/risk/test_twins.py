@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 import pytest
 
-from services.cli.pipeline import Sample
 from services.kernel import keys
 from services.kernel.kafka.topology import load_topology
 from services.kernel.record import Message
+from services.kernel.samples import Sample
 from services.kernel.settings import Settings
 from services.kernel.vocabulary import Tag
 from services.redactor.build import build_step as build_redactor

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from services.cli.pipeline import Sample, load_samples
 from services.kernel import keys
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound, Message, Outcome
+from services.kernel.samples import Sample, load_samples
 from services.kernel.schema import Action, Leaf, Plan, load_feeds
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.settings import Settings

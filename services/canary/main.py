@@ -1,0 +1,94 @@
+"""Start of the canary service: `python -m services.canary.main`, or `safe-reporting canary`."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import structlog
+from prometheus_client import REGISTRY
+
+from services.canary.plant import Planter
+from services.canary.watch import Watcher
+from services.kernel import canary, keys, web
+from services.kernel.errors import ConfigError
+from services.kernel.kafka import service
+from services.kernel.kafka.closing import close_gate
+from services.kernel.kafka.follow import Follow
+from services.kernel.kafka.reader import Sender
+from services.kernel.kafka.topology import load_topology
+from services.kernel.paths import ROOT
+from services.kernel.progress import Progress
+from services.kernel.samples import Sample, load_samples
+from services.kernel.schema import load_feeds
+from services.kernel.settings import Settings, load_settings
+
+log = structlog.get_logger()
+
+NAME = "canary"
+
+
+def start(settings: Settings) -> None:
+    """Plant a canary in each feed at every interval, and watch what arrives, until told to stop.
+
+    Raises:
+        SafeReportingError: settings, keys or schemas are wrong; the broker refuses; a topic is missing.
+    """
+    stop, progress = service.Stop(), Progress(NAME)
+    web.serve(settings.metrics_port, web.standard(progress), progress)
+    config, topology = settings.kafka_config(), load_topology(settings.topology_file)
+    partitions = {topic.name: topic.partitions for topic in topology.topics}
+    planter = planter_of(settings)
+    with Sender(config) as sender:
+        watcher = Watcher(
+            planter,
+            close=lambda id_: close_gate(
+                config, by=NAME, why="guarantee_failed", reference=id_, slots=settings.canary_slots
+            ),
+            alert=lambda message: sender.send(message, 0),
+            deadline_ms=int(settings.canary_deadline_s * 1000),
+            clock=lambda: int(time.time() * 1000),
+        )
+        REGISTRY.register(watcher)
+        follow = Follow(config, canary.TOPIC, group=NAME, slot=settings.slot)
+        progress.loaded, due, number = True, 0.0, 0
+        log.info("service_started", service=NAME, slot=settings.slot)
+        while not stop():
+            progress.joined = follow.joined
+            if progress.joined and time.monotonic() >= due:
+                due = time.monotonic() + settings.canary_interval_s
+                for feed in planter.feeds:
+                    planted = planter.make(planter.new_id(feed, now=int(time.time() * 1000)))
+                    assert planted is not None  # noqa: S101 - made of its own id
+                    watcher.planted(planted.id, feed)
+                    sender.send(planted.message, number % partitions[planted.message.topic])
+                number += 1
+                sender.flush()
+            wait = 0.2
+            while (copy := follow.take(wait)) is not None and not stop():
+                watcher.judge(copy)
+                follow.done()
+                wait = 0.0
+            watcher.overdue()
+            progress.moved()
+        follow.close()
+
+
+def planter_of(settings: Settings) -> Planter:
+    """The planter of a deployment: one sample of each feed, and the key.
+
+    Raises:
+        ConfigError: no key, or a feed without a sample.
+    """
+    plans = {plan.feed: plan for plan in load_feeds(settings.schemas_dir).plans.values()}
+    samples: dict[str, Sample] = {}
+    for sample in load_samples(ROOT / "samples"):
+        samples.setdefault(sample.topic.rsplit(".", 1)[1], sample)
+    if missing := sorted(set(plans) - set(samples)):
+        raise ConfigError("canary", [f"no sample of feed `{feed}` in `samples/`" for feed in missing])
+    key = keys.load(settings.keys_dir, ["canary"])["canary"]
+    return Planter(samples, plans, keys.private_key(key), key_id=key.id)
+
+
+if __name__ == "__main__":
+    sys.exit(service.main(start, settings=load_settings))

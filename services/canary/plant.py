@@ -1,0 +1,208 @@
+"""Make a canary out of its id: the same id and secret give the same record, so that a watcher remembers nothing."""
+
+from __future__ import annotations
+
+import copy
+import hmac
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from services.kernel import canary
+from services.kernel.errors import ConfigError
+from services.kernel.record import Inbound, Message
+from services.kernel.samples import Sample
+from services.kernel.schema.plan import Plan
+from services.kernel.schema.words import RecordMark
+from services.kernel.vocabulary import Tag
+
+_ID = re.compile(r"(?P<feed>[a-z0-9]+(?:-[a-z0-9]+)*)-(?P<planted>\d{13})-[0-9a-f]{8}")
+_CODED = frozenset({Tag.NATIONALITY, Tag.COUNTRY_OF_ORIGIN, Tag.IMMIGRATION_STATUS})
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence that is known to be hard, and why."""
+
+    kind: str
+    text: str
+
+
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`words.yaml`."""
+
+    version: int
+    nationalities: tuple[str, ...]
+    countries: tuple[str, ...]
+    statuses: tuple[str, ...]
+    must: tuple[str, ...]
+    probe: tuple[Probe, ...]
+    first: tuple[str, ...]
+    last: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Planted:
+    """One canary.
+
+    `must` are texts that no reader may see; `probe` is the hard one, with its kind.
+    """
+
+    id: str
+    feed: str
+    message: Message
+    must: tuple[str, ...]
+    probe: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a partner's copy shows: how many of the terms, and the kind of the probe where it shows."""
+
+    terms: int
+    probe: str | None
+
+
+def load_words() -> Words:
+    """The words of this package.
+
+    Raises:
+        ConfigError: the file is not as it must be.
+    """
+    try:
+        return msgspec.convert(yaml.safe_load((Path(__file__).parent / "words.yaml").read_text()), Words)
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
+        raise ConfigError("canary", [f"`words.yaml`: {error}"]) from error
+
+
+class Planter:
+    """Makes canaries, and tells what a copy of one shows.
+
+    Args:
+        samples: one record of each feed, which is planted in.
+        plans: by feed; they say where text and codes are.
+        key: signs; its secret half also decides what is planted, so that nobody else can tell.
+    """
+
+    def __init__(
+        self, samples: Mapping[str, Sample], plans: Mapping[str, Plan], key: Ed25519PrivateKey, *, key_id: str
+    ) -> None:
+        self._samples = samples
+        self._plans = plans
+        self._key = key
+        self._key_id = key_id
+        self._words = load_words()
+
+    @property
+    def feeds(self) -> tuple[str, ...]:
+        """Feeds that it can plant in."""
+        return tuple(self._samples)
+
+    def topic(self, feed: str) -> str:
+        """Where canaries of a feed are planted."""
+        return self._samples[feed].topic
+
+    def new_id(self, feed: str, *, now: int) -> str:
+        """An id that was never used. `now` is milliseconds since the epoch."""
+        return f"{feed}-{now:013d}-{random.SystemRandom().getrandbits(32):08x}"
+
+    def make(self, id_: str) -> Planted | None:
+        """The canary with this id; None for an id that is none.
+
+        1. Choose name and terms by the id.
+        2. Write them into the longest text of the feed's sample, beside its own codes of nationality and status.
+        3. Plant a term in the key and in a header as well, and sign.
+        """
+        found = _ID.fullmatch(id_)
+        if found is None or found["feed"] not in self._samples:
+            return None
+        feed, words = found["feed"], self._words
+        chosen = random.Random(hmac.digest(self._key.private_bytes_raw(), id_.encode(), "sha256"))  # noqa: S311
+        nationality, country, status = (
+            chosen.choice(held) for held in (words.nationalities, words.countries, words.statuses)
+        )  # 1
+        name = f"{chosen.choice(words.first)} {chosen.choice(words.last)}"
+        probe, at = chosen.choice(words.probe), chosen.randrange(1, len(nationality) - 2)
+        misspelled = nationality[:at] + nationality[at + 1] + nationality[at] + nationality[at + 2 :]
+        form = chosen.choice(words.must)
+        more = {"name": name, "nationality": nationality, "country": country, "status": status}
+        hard = probe.text.format(**more, misspelled=misspelled)
+        sample, plan = self._samples[feed], self._plans[feed]
+        value = copy.deepcopy(sample.value)
+        texts = [place for place in _places(value, plan) if place.tag is Tag.FREE_TEXT]
+        longest = max(texts, key=lambda place: len(place.value))  # 2
+        longest.put(f"{longest.value} {form.format(**more)} {hard}")
+        for place in _places(value, plan):
+            if place.is_id:
+                place.put(f"{place.value}-{id_[-8:]}")
+        body = orjson.dumps(value)
+        headers = tuple((header, text.encode()) for header, text in sample.headers.items() if header != "ce_id")
+        mark = canary.sign(id_, sample.topic, body, self._key, key_id=self._key_id)  # 3
+        headers = (*headers, ("ce_id", id_.encode()), ("x-about", nationality.encode()), (canary.HEADER, mark))
+        codes = {place.value for place in _places(value, plan) if place.tag in _CODED and len(place.value) > 2}
+        must = [nationality, status, *([country] if "{country}" in form else []), *codes]
+        own = orjson.dumps([place.value for place in _places(value, plan) if place.tag not in _CODED | {Tag.FREE_TEXT}])
+        return Planted(
+            id_,
+            feed,
+            Message(sample.topic, f"{id_} {nationality}".encode(), body, headers),
+            tuple(term for term in dict.fromkeys(must) if not _shows(own.decode(), term)),
+            (probe.kind, misspelled if "{misspelled}" in probe.text else hard.removeprefix(f"{name} ").rstrip(".")),
+        )
+
+
+def planted_at(id_: str) -> int:
+    """When a canary was made, milliseconds since the epoch; its id is one that `Planter.make` knew."""
+    return int(id_.rsplit("-", 2)[1])
+
+
+def look(planted: Planted, copy_: Inbound) -> Seen:
+    """What one copy shows anywhere: value, key and headers."""
+    parts = [copy_.value.reveal() if copy_.value else b"", copy_.key.reveal() if copy_.key else b""]
+    parts += [held.reveal() for name, held in copy_.headers if held is not None and name != canary.HEADER]
+    text = b"\n".join(parts).decode("utf-8", "replace")
+    kind, hard = planted.probe
+    return Seen(sum(_shows(text, term) for term in planted.must), kind if _shows(text, hard) else None)
+
+
+def _shows(text: str, term: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(term)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+@dataclass(slots=True)
+class _Place:
+    """A string of a record, and where it stands."""
+
+    holder: Any
+    at: Any
+    tag: Tag
+    is_id: bool
+
+    @property
+    def value(self) -> str:
+        return str(self.holder[self.at])
+
+    def put(self, text: str) -> None:
+        self.holder[self.at] = text
+
+
+def _places(value: Any, plan: Plan, pattern: str = "") -> Iterator[_Place]:
+    """Every string of a record that the plan knows."""
+    if isinstance(value, dict):
+        parts = [(key, f"{pattern}/{key}") for key in value]
+    elif isinstance(value, list):
+        parts = [(index, f"{pattern}/*") for index in range(len(value))]
+    else:
+        return
+    for at, place in parts:
+        if isinstance(value[at], str) and (leaf := plan.leaves.get(place)) is not None:
+            yield _Place(value, at, leaf.tag, leaf.record is RecordMark.ID)
+        else:
+            yield from _places(value[at], plan, place)

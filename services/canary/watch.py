@@ -1,0 +1,130 @@
+"""Watch what becomes of canaries: late, leaked, or well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from services.canary.plant import Planter, look, planted_at
+from services.kernel import canary
+from services.kernel.ledger import rfc3339
+from services.kernel.record import Inbound, Message
+
+log = structlog.get_logger()
+
+#: Ids whose copies are told apart; older ones are forgotten.
+_KEPT = 10_000
+
+
+class Watcher(Collector):
+    """Judges copies of canaries, and which of those that were planted have none yet.
+
+    Args:
+        close: closes the gate, with the id of the canary that leaked.
+        alert: sends one message to `ops.alert`.
+        deadline_ms: how long a canary may take to arrive.
+        clock: milliseconds since the epoch.
+    """
+
+    def __init__(
+        self, planter: Planter, *, close: Callable[[str], None], alert: Callable[[Message], None], deadline_ms: int,
+        clock: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._planter = planter
+        self._close = close
+        self._alert = alert
+        self._deadline_ms = deadline_ms
+        self._clock = clock
+        self._waiting: dict[str, int] = {}
+        self._late: set[str] = set()
+        self._leaked: dict[str, None] = {}
+        self._counts: Counter[tuple[str, str]] = Counter({("planted", feed): 0 for feed in planter.feeds})
+        self._seconds: dict[str, float] = {}
+
+    def planted(self, id_: str, feed: str) -> None:
+        """One was sent and is waited for."""
+        self._waiting[id_] = self._clock()
+        self._counts["planted", feed] += 1
+
+    def judge(self, copy: Inbound) -> None:
+        """One copy, or the receipt that a canary was withheld by policy.
+
+        1. Make the canary anew from its id; what nobody here planted is told of.
+        2. One of its terms shows: close the gate first, then tell.
+        3. The hard term shows: tell.
+        """
+        told = copy.header(canary.HEADER)
+        id_ = told.decode("ascii", "replace") if told else ""
+        planted = self._planter.make(id_)  # 1
+        if planted is None:
+            self._tell("canary_unknown", copy)
+            return
+        seen = look(planted, copy)
+        if self._waiting.pop(id_, None) is not None:
+            self._counts["arrived", planted.feed] += 1
+            self._seconds[planted.feed] = max(0.0, (copy.timestamp - planted_at(id_)) / 1000)
+        self._late.discard(id_)
+        if seen.terms and id_ not in self._leaked:  # 2
+            self._close(id_)
+            self._counts["leaked", planted.feed] += 1
+            self._remember(id_)
+            log.error("canary_leaked", topic=planted.message.topic, count=seen.terms)
+            self._tell("canary_leaked", copy, number=seen.terms)
+        if seen.probe is not None:  # 3
+            self._counts["probe_seen", planted.feed] += 1
+            log.warning("canary_probe_seen", topic=planted.message.topic)
+
+    def overdue(self) -> None:
+        """Tell of each canary that has not come within its deadline, once."""
+        now = self._clock()
+        for id_, at in list(self._waiting.items()):
+            if now - at > self._deadline_ms:
+                del self._waiting[id_]
+                self._late.add(id_)
+                log.error("canary_late", topic=self._planter.topic(id_.rsplit("-", 2)[0]))
+                self._tell("canary_late", None, number=(now - at) // 1000)
+
+    def _remember(self, id_: str) -> None:
+        self._leaked[id_] = None
+        if len(self._leaked) > _KEPT:
+            del self._leaked[next(iter(self._leaked))]
+
+    def _tell(self, event: str, copy: Inbound | None, *, number: int | None = None) -> None:
+        body = {
+            "v": 1,
+            "time": rfc3339(self._clock()),
+            "service": "canary",
+            "instance": "canary-0",
+            "event": event,
+            "severity": "critical",
+            "topic": copy.topic if copy else None,
+            "partition": copy.partition if copy else None,
+            "offset": copy.offset if copy else None,
+            "count": number,
+        }
+        self._alert(Message("ops.alert", None, orjson.dumps(body)))
+
+    def describe(self) -> list[Any]:
+        """Nothing is asked at registration."""
+        return []
+
+    def collect(self) -> Iterator[Any]:
+        """Every family."""
+        text = "Canaries by what became of them: planted, arrived, leaked, probe_seen."
+        counts = CounterMetricFamily("safe_reporting_canaries", text, labels=["feed", "what"])
+        for (what, feed), number in list(self._counts.items()):
+            counts.add_metric([feed, what], number)
+        yield counts
+        yield GaugeMetricFamily("safe_reporting_canaries_late", "Canaries that never arrived.", len(self._late))
+        arrival = GaugeMetricFamily(
+            "safe_reporting_canary_arrival_seconds", "From planting to arrival, the last one.", labels=["feed"]
+        )
+        for feed, seconds in list(self._seconds.items()):
+            arrival.add_metric([feed], seconds)
+        yield arrival
