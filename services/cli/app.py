@@ -28,9 +28,10 @@ from services.cli import (
     replay,
     samples,
     schema,
+    top,
     topology,
 )
-from services.kernel.errors import Exit, SafeReportingError
+from services.kernel.errors import SafeReportingError, UnreachableError
 from services.kernel.kafka import service
 from services.kernel.kafka.explain import explain
 from services.kernel.settings import load_settings
@@ -99,6 +100,9 @@ def canary() -> None:
     _run("canary", 1)
 
 
+app.command()(top.top)
+
+
 def _run(name: str, workers: int) -> None:
     if workers > 1:
         raise typer.Exit(service.run_workers(f"services.{name}.main", count=workers))
@@ -115,7 +119,7 @@ def main() -> None:
     except SafeReportingError as error:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(f"error: {error}", markup=False)
-        if error.exit == Exit.UNREACHABLE and (cause := _cause()):
+        if error.code == UnreachableError.code and (cause := _cause()):
             console.print(f"cause: {cause}", markup=False)
         sys.exit(error.exit)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -135,9 +135,19 @@ class Board:
         """How many hold, by event and severity."""
         return Counter((condition.event, condition.severity) for condition in self._held)
 
+    def standing(self) -> list[Condition]:
+        """Those that hold."""
+        return list(self._held)
+
 
 def _name(condition: Condition) -> tuple[str, ...]:
     return condition.event, str(condition.topic), str(condition.partition), condition.about
+
+
+def as_json(condition: Condition) -> dict[str, Any]:
+    """For the page of figures; `about` is the group or the service."""
+    kept = condition._asdict()
+    return {"count": kept.pop("number"), **kept}
 
 
 def message(condition: Condition, *, slot: int, now_ms: int) -> Message:

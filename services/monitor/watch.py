@@ -28,6 +28,8 @@ log = structlog.get_logger()
 MARKED = ("redacted",)
 #: Seconds between two looks, for one look, and after which an answer is too old to be told.
 EVERY_S, ASK_S, FRESH_S = 5.0, 4.0, 20.0
+#: Seconds after which what a look found to hold is too old to be told.
+LOOKED_S = 60.0
 #: Seconds between two questions of how old what waits is.
 QUARTER_EVERY_S = 60.0
 #: Seconds without a move of the table while the ledger has more: the process is not healthy.
@@ -65,6 +67,7 @@ class Watch:
         self._end: int | None = None
         self._asked, self._asked_ms = time.monotonic(), 0
         self._unread_since: float | None = None
+        self._looked: float | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="watch")
 
@@ -122,12 +125,13 @@ class Watch:
         return not self.behind() or now - self._ledger.moved < STILL_S
 
     def figures(self, size: Size, count: int) -> dict[str, Any]:
-        """The last windows of a size, newest first, with the chains and what is known of them."""
+        """The last windows of a size, newest first, with chains, lags and what holds; null is not known."""
         at, now, mark = self.reach(), self.now(), self.mark()
         starts = report.last_starts(size, now=now, count=count)
         items = list(self.items()) if mark else []
         parts = report.cells(items, size, starts)
         lags = self.lags()
+        looked = self._looked is not None and time.monotonic() - self._looked < LOOKED_S
         return {
             "ready": mark is not None,
             "behind": self.behind(),
@@ -136,6 +140,7 @@ class Watch:
             "windows": [report.window(start, size, at, parts) for start in starts],
             "chains": report.chains(items) if mark else None,
             "lag": None if lags is None else [lag._asdict() for lag in lags],
+            "conditions": [alerts.as_json(one) for one in self._board.standing()] if looked else None,
         }
 
     def _fresh(self) -> bool:
@@ -168,7 +173,9 @@ class Watch:
                 raise
             conditions.append(Condition(Event.LAG_UNKNOWN, "warning"))
         conditions += self._bursts()
-        self._say(self._board.due(conditions, now=time.monotonic()))  # 2
+        due = self._board.due(conditions, now=time.monotonic())
+        self._looked = time.monotonic()
+        self._say(due)  # 2
 
     def _ask(self) -> None:
         asked = self.now()

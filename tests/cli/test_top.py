@@ -1,0 +1,266 @@
+"""`safe-reporting top` against the monitor's own pages: what is not known is `?`, what is old says so."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+from typer.testing import CliRunner
+
+from services.cli import top_app
+from services.cli.app import app
+from services.cli.top_app import Top
+from services.cli.top_data import Alert, MonitorUnreachableError, ask
+from services.cli.top_frame import By, Memory, _alerts, clean, frame, span
+from services.kernel.errors import ConfigError, Exit
+from services.kernel.kafka.lag import Position
+from services.kernel.kafka.topology_file import load_topology
+from services.kernel.web import serve
+from services.monitor import watch as module
+from services.monitor.watch import Watch
+from services.monitor.web import pages
+from services.monitor.windows import Size
+from tests.ledger.helpers import NOW
+from tests.monitor.test_state import DELIVERIES
+from tests.monitor.test_watch import Broker, Ledger, broker
+
+#: The minute before this moment holds entries.
+MOMENT = NOW + 125_000
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+class Monitor:
+    """The monitor's watch and pages on a port, with a ledger and a broker that are made up."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.ledger.reached = DELIVERIES[-1].offset + 2
+        self.watch = Watch(self.ledger, {}, load_topology(), slot=0)  # type: ignore[arg-type]
+        self.watch.now = lambda: MOMENT  # type: ignore[method-assign]
+        self.watch._look()
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._server: ThreadingHTTPServer | None = None
+        self.answer()
+
+    def stuck(self) -> None:
+        """A group has no position, another waits."""
+        broker(self.watch).found = [
+            Position("redactor", "agency.gmp.police-crime", 0, None, 7),
+            *(Position("router", "redacted", part, 10, 20_000 + part) for part in range(4)),
+        ]
+        self.watch._look()
+
+    def answer(self) -> None:
+        self._server = serve(self.port, pages(self.watch))
+
+    def go(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+@pytest.fixture
+def monitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitor]:
+    monkeypatch.setattr(module, "Positions", Broker)
+    monkeypatch.setattr(module, "send", lambda *_: None)
+    monkeypatch.setattr(top_app, "EVERY_S", 0.1)
+    made = Monitor()
+    yield made
+    made.go()
+
+
+def lines(address: str, size: Size = Size.MINUTE, by: By = By.FEED) -> list[str]:
+    memory = Memory(datetime.now(UTC))
+    seen = ask(address)
+    memory.take(seen)
+    return [line.plain for line in frame(memory, size, by, seen.at)]
+
+
+def line(found: list[str], beginning: str) -> list[str]:
+    return next(one for one in found if one.strip().startswith(beginning)).split()
+
+
+def once(address: str, *more: str) -> Any:
+    return CliRunner().invoke(app, ["top", "--once", "--monitor", address, *more])
+
+
+def test_flow_is_what_the_entries_say(monitor: Monitor) -> None:
+    day = lines(monitor.address, Size.DAY)
+    assert day[0].startswith("UP TO DATE  0 offsets behind")
+    assert line(day, "all") == ["all", "60", "54", "6", "0"]
+    assert line(day, "gmp/police-crime") == ["gmp/police-crime", "60", "0", "0", "0"]
+    partners = lines(monitor.address, Size.DAY, By.PARTNER)
+    assert line(partners, "idva-service") == ["idva-service", "54", "54", "0"]
+    assert line(partners, "immigration-enforcement") == ["immigration-enforcement", "54", "0", "54"]
+    assert "whole" in next(one for one in lines(monitor.address) if one.startswith("FLOW"))
+    assert all(len(one) <= 79 for one in [*day, *partners])
+
+
+def test_what_is_not_known_is_never_nought(monitor: Monitor) -> None:
+    monitor.ledger.ready = False
+    monitor.watch._asked = -1e9
+    monitor.watch._looked = None
+    said = lines(monitor.address)
+    assert said[0].startswith("NOT READY  since ")
+    assert "ledger gaps ?, doubles ?" in said[1]
+    assert "ALERTS  ? not known" in said
+    assert "LAG  ? not known" in said
+    assert line(said, "all") == ["all", "?", "?", "?", "?"]
+    assert "UTC, ? not known" in next(one for one in said if one.startswith("FLOW"))
+    monitor.ledger.ready = True
+    assert lines(monitor.address)[0].startswith("BEHIND ?  since ")
+
+
+def test_rows_stay_when_their_figures_are_not_known_any_more(monitor: Monitor) -> None:
+    memory = Memory(datetime.now(UTC))
+    memory.take(ask(monitor.address))
+    monitor.ledger.ready = False
+    first = ask(monitor.address)
+    memory.take(first)
+    memory.take(first._replace(at=first.at + timedelta(seconds=50)))
+    said = [one.plain for one in frame(memory, Size.MINUTE, By.PARTNER, first.at + timedelta(seconds=51))]
+    assert line(said, "idva-service") == ["idva-service", "?", "?", "?"]
+    assert f"since {first.at:%H:%M:%S} UTC" in said[0]  # when it began, not the last answer
+
+
+def test_alerts_and_lag_say_where(monitor: Monitor) -> None:
+    monitor.stuck()
+    said = lines(monitor.address)
+    assert line(said, "CRIT no_position")[-2:] == ["1x", "gmp.police-crime/0"]
+    assert line(said, "warn lag_records") == ["warn", "lag_records", "router", "19,993", "4x", "redacted/0"]
+    assert line(said, "redactor") == ["redactor", "?", "no", "position", "agency.gmp.police-crime/0"]
+    assert line(said, "router")[1] == "79,966"
+    assert all(len(one) <= 79 for one in said)
+
+
+def test_many_kinds_of_alerts_leave_room_and_the_gravest_come_first() -> None:
+    events = ["lag_records", "lag_age", "no_progress", "quarantine_burst", "no_position", "unheard_of"]
+    found = [Alert(event, "critical", "router", "redacted", 0, 400) for event in events]
+    said = [one.plain for one in _alerts(found, 4)]
+    assert said[0] == "ALERTS  6 active; 2 more kinds: safe-reporting top --once"
+    assert [one.split()[1] for one in said[1:]] == ["no_position", "quarantine_burst", "no_progress", "lag_age"]
+    assert len(_alerts(found, None)) == 7
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (2e5, "2 d")])
+def test_spans_and_words_of_the_ledger(seconds: float, said: str) -> None:
+    assert span(seconds) == said
+    assert clean("a\x1b[2Jb\u202e", 9) == "a.[2Jb."
+
+
+def test_once_says_by_its_exit_code_what_is(monitor: Monitor) -> None:
+    fine = once(monitor.address)
+    assert (fine.exit_code, "ALERTS  none" in fine.stdout, "\x1b" in fine.stdout) == (Exit.DONE, True, False)
+    monitor.stuck()
+    alerted = once(monitor.address, "--by", "partner", "--window", "1d")
+    assert (alerted.exit_code, "FLOW BY PARTNER" in alerted.stdout) == (Exit.FOUND, True)
+    broker(monitor.watch).found = []
+    monitor.watch._look()
+    assert once(monitor.address).exit_code == Exit.DONE
+    monitor.ledger.ready = False
+    assert once(monitor.address).exit_code == Exit.FOUND
+
+
+def test_a_monitor_that_is_away_is_said_without_guessing_about_the_broker(monitor: Monitor) -> None:
+    monitor.go()
+    command = [sys.executable, "-m", "services.cli.app", "top", "--once", "--monitor", monitor.address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    said = f"error: the monitor at `{monitor.address}` does not answer: Connection refused\n"
+    assert (done.returncode, done.stdout, done.stderr) == (Exit.UNREACHABLE, "", said)
+
+
+def test_another_service_at_that_port_is_no_monitor(monitor: Monitor) -> None:
+    monitor.go()
+    other = serve(monitor.port, {"/healthz": lambda _: (200, {"progress": True})})
+    assert other is not None
+    with pytest.raises(MonitorUnreachableError, match="not as a monitor"):
+        ask(monitor.address)
+    other.shutdown()
+    other.server_close()
+    with pytest.raises(ConfigError):
+        ask("file:///etc/hostname")
+
+
+def test_the_library_of_the_screen_is_loaded_by_no_other_command() -> None:
+    code = "import sys, services.cli.app; sys.exit('textual' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def screen(address: str, act: Callable[[Pilot[None]], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with Top(address, Size.MINUTE, By.FEED).run_test(size=(80, 24)) as pilot:
+            await act(pilot)
+
+    asyncio.run(run())
+
+
+async def until(pilot: Pilot[None], word: str) -> str:
+    """What is on the screen once `word` is."""
+    for _ in range(200):
+        said = "\n".join(str(pilot.app.query_one(name, Static).render()) for name in ("#state", "#body"))
+        if word in said:
+            return said
+        await pilot.pause(0.05)
+    raise AssertionError(f"{word}\n{said}")
+
+
+def test_keys_turn_the_screen(monitor: Monitor) -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        assert "gmp/police-crime" in await until(pilot, "UP TO DATE")
+        await pilot.press("tab")
+        assert "idva-service" in await until(pilot, "FLOW BY PARTNER  1 minute")
+        await pilot.press("2")
+        await until(pilot, "FLOW BY PARTNER  15 minutes")
+        await pilot.press("3", "tab")
+        said = await until(pilot, "FLOW BY FEED  1 day")
+        assert line(said.splitlines(), "all") == ["all", "60", "54", "6", "0"]
+        monitor.stuck()
+        await until(pilot, "CRIT no_position")
+        await pilot.press("q")
+        assert pilot.app._exit
+
+    screen(monitor.address, act)
+
+
+def test_figures_stay_and_are_marked_while_the_monitor_is_away(monitor: Monitor) -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        await until(pilot, "UP TO DATE")
+        monitor.go()
+        said = await until(pilot, "NO ANSWER  since ")
+        assert "figures below are OLD" in said
+        assert "does not answer: Connection refused" in said
+        assert line(said.splitlines(), "all") == ["all", "60", "54", "6", "0"]
+        top: Any = pilot.app
+        rows = frame(top.memory, Size.DAY, By.FEED, datetime.now(UTC))[1:]
+        assert all(row.style == "dim" and not row.spans for row in rows)
+        monitor.answer()
+        assert "OLD" not in await until(pilot, "UP TO DATE")
+
+    screen(monitor.address, act)
+
+
+def test_a_monitor_that_never_answered_shows_no_figure(monitor: Monitor) -> None:
+    monitor.go()
+
+    async def act(pilot: Pilot[None]) -> None:
+        said = await until(pilot, "NO ANSWER  since ")
+        assert "nothing is known" in said
+        assert "FLOW" not in said
+
+    screen(monitor.address, act)
