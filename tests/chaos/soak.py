@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from services.cli.pipeline import Numberer, Pipeline, load_samples
+from services.cli.pipeline import Pipeline
 from services.kernel.errors import UnreachableError
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.lag import Positions
@@ -19,6 +19,7 @@ from services.kernel.kafka.reader import Sender
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
+from services.kernel.samples import Numberer, load_samples
 
 #: Records that wait at full rate: enough for the redactor never to stand idle, little for the broker to hold.
 BACKLOG = 2_000
