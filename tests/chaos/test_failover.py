@@ -74,7 +74,7 @@ class FailoverRun(KillRun):
         while not self._in_sync():
             assert time.monotonic() < flows + 60, "not in sync"
             time.sleep(0.1)
-        self._note(f"node {node} is in sync {time.monotonic() - flows:.1f} s after its start")
+        self._note(f"node {node} is in sync {time.monotonic() - flows:.1f} s after the redactor caught up")
 
     def _leader(self, topic: str, partition: int) -> int:
         return self._admin.list_topics(topic, timeout=10).topics[topic].partitions[partition].leader
