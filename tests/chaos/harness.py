@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +92,10 @@ class Watch(threading.Thread):
 
 
 class KillRun:
-    """One run. `records` flow at `rate` a second; `kills` of -9 fall at random moments over all workers."""
+    """One run. `records` flow at `rate` a second, or fewer where all disturbances are `over` before.
+
+    `kills` of -9 fall at random moments over all workers.
+    """
 
     def __init__(self, *, seed: int, records: int, rate: float, kills: int, module: str | None = None) -> None:
         self._random = random.Random(seed)
@@ -101,23 +105,41 @@ class KillRun:
         self._module = module or "services.{service}.main"
         self._started = 0.0
         self._watches: list[Watch] = []
+        self._over = threading.Event()
         self.report = Report()
 
     def run(self, *, stop_one: bool, restart_broker: bool, workers: int = 2) -> Report:
         """Run to the end and account for every record."""
+
+        def disturb(pipeline: Pipeline) -> None:
+            self._disturb(pipeline, stop_one=stop_one, restart_broker=restart_broker)
+
+        return self.run_with(disturb, workers=workers)
+
+    def run_with(
+        self,
+        disturb: Callable[[Pipeline], None],
+        *,
+        workers: int,
+        nodes: int = 1,
+        settings: dict[str, str] | None = None,
+    ) -> Report:
+        """The same with any disturbance; three `nodes` have the profile of production."""
         topology = load_topology()
         partners = [f"partner.{partner}" for partner in topology.partners]
-        with EmbeddedKafka() as broker:
-            apply(broker.client_config("admin"), topology, profile="embedded")
-            with Pipeline(broker, redactors=workers, routers=workers, restart=True, module=self._module) as pipeline:
+        with EmbeddedKafka(nodes=nodes) as broker:
+            apply(broker.client_config("admin"), topology, profile="embedded" if nodes == 1 else "production")
+            with Pipeline(
+                broker, redactors=workers, routers=workers, restart=True, module=self._module, settings=settings
+            ) as pipeline:
                 watches = [Watch(broker, partners, committed=c) for c in (True, False)]
                 self._watches = watches
                 for watch in watches:
                     watch.start()
                 self._started = time.monotonic()
-                feeder = threading.Thread(target=self._feed, args=(broker,))
+                feeder = threading.Thread(target=self._feed, args=(broker,), daemon=True)
                 feeder.start()
-                self._disturb(pipeline, stop_one=stop_one, restart_broker=restart_broker)
+                disturb(pipeline)
                 feeder.join()
                 self._settle(pipeline)
                 for watch in watches:
@@ -136,6 +158,8 @@ class KillRun:
         draw = random.Random(self._records)
         with Sender(broker.client_config("admin"), deadline=90.0) as sender:
             for number in range(self._records):
+                if self._over.is_set():
+                    return
                 message = numbered(draw.choice(samples), number)
                 self.report.sent[message.topic] += 1
                 sender.send(message, number % PARTITIONS)
