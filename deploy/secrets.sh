@@ -4,7 +4,7 @@
 set -eu
 umask 077
 safe-reporting broker secrets /vault/broker --node kafka
-[ -e /vault/keys/approvers.yaml ] || safe-reporting keys init /vault/keys --dev
+safe-reporting keys init /vault/keys --dev
 for name in postgres grafana; do
   [ -e "/vault/$name" ] || python -c 'import secrets; print(secrets.token_urlsafe(24))' > "/vault/$name"
 done

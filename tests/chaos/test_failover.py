@@ -18,7 +18,7 @@ from tests.chaos.test_kill import assert_whole
 NODES = 3
 TRANSACTIONS = "__transaction_state"
 
-pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.long]
 
 
 class FailoverRun(KillRun):

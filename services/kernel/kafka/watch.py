@@ -10,6 +10,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from services.kernel.kafka.client import RECONNECT, inbound, is_transient, quiet, translate
 from services.kernel.record import Inbound
 
+#: What is said while leaders change; a topic that is not there is said otherwise.
+_PASSING = {KafkaError._TIMED_OUT, KafkaError._UNKNOWN_PARTITION}
+
 
 class Watch:
     """Follows topics of one partition each, from their beginning.
@@ -73,10 +76,24 @@ class Watch:
             try:
                 _, ends[partition.topic] = self._asker.get_watermark_offsets(partition, timeout=self._wait)
             except KafkaException as error:
-                if is_transient(error.args[0]) or error.args[0].code() == KafkaError._TIMED_OUT:
+                if is_transient(error.args[0]) or error.args[0].code() in _PASSING:
+                    self._look_again(partition.topic)
                     return None
                 raise translate(error, f"reading `{partition.topic}`") from error
         return ends
+
+    def _look_again(self, topic: str) -> None:
+        """Ask who leads now. The asker fetches nothing, so nothing else tells it that a leader is gone.
+
+        Raises:
+            SafeReportingError: the topic is missing.
+        """
+        try:
+            error = self._asker.list_topics(topic, timeout=1.0).topics[topic].error
+        except KafkaException:
+            return
+        if error is not None and not is_transient(error):
+            raise translate(error, f"reading `{topic}`")
 
     def _take(self, seconds: float) -> None:
         message = self._consumer.poll(seconds)
