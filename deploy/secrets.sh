@@ -33,7 +33,8 @@ give /for/ledger $app ledger ledger lock
 give /for/admin $app admin
 give /for/producer $app producer-gmp
 cp -r /vault/keys/approvers /for/operator/keys/
-cp -r /vault/broker/clients /for/admin/all
+mkdir -p /for/admin/all
+cp -r /vault/broker/clients/. /for/admin/all/
 mkdir -p /for/producer/accounts
 cp -r /vault/broker/clients/producer-* /for/producer/accounts/
 for reader in ledger auditor; do cp /vault/postgres "/for/$reader/ledger.password"; done

@@ -9,6 +9,7 @@ from services.kernel.schema import load_feeds
 from services.kernel.sealing import Sealer
 from services.kernel.settings import Settings
 from services.redactor.step import RedactorStep, Secrets
+from services.redactor.text import readable
 from services.redactor.text.engine import TextEngine
 
 
@@ -20,6 +21,7 @@ def build_step(settings: Settings) -> RedactorStep:
     """
     found = keys.load(settings.keys_dir, ["pseudonym", "attest", "seal-pub", "lock-pub"])
     attest, seal = found["attest"], found["seal-pub"]
+    readable.prepare()
     planted = keys.load(settings.keys_dir, ["canary-pub"]) if any(settings.keys_dir.glob("canary-pub.*")) else {}
     canaries = {key.id: keys.public_key(key) for key in planted.values()}
     return RedactorStep(

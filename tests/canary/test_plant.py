@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import errno
+import os
 from pathlib import Path
 
 import orjson
@@ -12,6 +14,7 @@ from services.canary.main import planter_of
 from services.canary.plant import Planter, load_words, look, planted_at
 from services.kernel import canary, keys
 from services.kernel.attestation import HEADER, verify
+from services.kernel.errors import ConfigError
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound, Message, Outcome
@@ -21,6 +24,7 @@ from services.kernel.settings import Settings
 from services.kernel.vocabulary import OutcomeKind, Reason
 from services.redactor.build import build_step as build_redactor
 from services.redactor.step import RedactorStep
+from services.redactor.text import readable
 from services.redactor.text.engine import TextEngine
 from services.router.build import build_step as build_router
 from services.router.step import RouterStep
@@ -157,6 +161,22 @@ def test_a_header_that_is_no_canarys_sets_the_record_aside(planter: Planter, red
         outcome = redactor(arrived(Message(sent.topic, None, sent.value, headers)), Batch(now=NOW))
         assert (outcome.kind, outcome.reason) == (OutcomeKind.QUARANTINED, Reason.CANARY_INVALID)
         assert not outcome.canary
+
+
+def test_a_redactor_that_cannot_unpack_its_language_model_does_not_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a canary: loaded with the first foreign text, a full disk set records aside one by one."""
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    readable._identifier.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.TemporaryFile", full)
+        with pytest.raises(ConfigError, match=r"cannot be unpacked in .*No space left on device"):
+            build_redactor(settings)
+    build_redactor(settings)
 
 
 def test_without_the_public_key_none_is_believed(settings: Settings, planter: Planter, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import unicodedata
 from functools import lru_cache
 
+from services.kernel.errors import ConfigError
 from services.redactor.text.normalise import fold
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -61,6 +63,21 @@ def foreign(text: str, common: frozenset[str]) -> bool:
     if language == "en":
         return False
     return confidence >= _CONFIDENT and share < _FOREIGN_SHARE
+
+
+def prepare() -> None:
+    """Load what `foreign` needs, so that a machine where it cannot be loaded shows before the first record.
+
+    Raises:
+        ConfigError: there is no room for the file that the library unpacks.
+    """
+    try:
+        _identifier()
+    except OSError as error:
+        place = tempfile.gettempdir()
+        raise ConfigError(
+            "redactor", [f"the language model cannot be unpacked in `{place}`: {error.strerror}"]
+        ) from error
 
 
 @lru_cache(maxsize=1)
