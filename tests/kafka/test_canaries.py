@@ -25,6 +25,7 @@ from services.kernel.samples import Numberer, load_samples
 from services.monitor.entry import Delivery
 from services.monitor.state import advance
 from tests.kafka import leaky_canary
+from tests.operations.exported import samples
 
 pytestmark = pytest.mark.kafka
 PARTNERS = [f"partner.{partner}" for partner in load_topology().partners]
@@ -90,6 +91,9 @@ def test_canaries_of_every_feed_arrive_in_time_and_at_no_partner(pipeline: Pipel
 
         until(every_feed_twice, 90)
         metrics = page(port, "metrics")
+        assert {name for name in samples() if "canar" in name} <= {
+            line.partition("{")[0].split()[0] for line in metrics.splitlines()
+        }
         assert 'what="leaked"' not in metrics
         assert "safe_reporting_canaries_late 0.0" in metrics
         assert '"ready":true' in page(port, "readyz")

@@ -50,7 +50,13 @@ class ClockError(SafeReportingError):
 
 
 #: Librdkafka waits up to ten seconds between attempts by default: a broker that is back would go unnoticed.
-RECONNECT = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 500}
+#: It asks who leads when a broker is lost, and then not for five minutes: where the cluster had not chosen yet, it
+#: would stay with a leader that is gone.
+RECONNECT = {
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 500,
+    "topic.metadata.refresh.interval.ms": 5_000,
+}
 
 
 def bounded(function: Callable[..., None], *arguments: object, seconds: float) -> None:
@@ -93,7 +99,6 @@ def transactional_producer(config: Mapping[str, str], *, service: str, slot: int
             "queue.buffering.max.kbytes": 256 * 1024,
             "compression.type": "lz4",
             "enable.idempotence": True,
-            "topic.metadata.refresh.interval.ms": 60_000,
             "logger": quiet(),
             **overrides,
         }

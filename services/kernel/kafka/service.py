@@ -13,7 +13,7 @@ from types import FrameType
 import structlog
 
 from services.kernel import telemetry, web
-from services.kernel.errors import Exit, RefusedError, SafeReportingError
+from services.kernel.errors import ConfigError, Exit, RefusedError, SafeReportingError
 from services.kernel.kafka.client import group_consumer, transactional_producer
 from services.kernel.kafka.explain import explain
 from services.kernel.kafka.loop import Lease, Limits, Loop
@@ -107,12 +107,21 @@ def run(
         worker.stop()
 
 
+def _kept_out(settings: Settings) -> str | None:
+    """What keeps the service from the broker. Settings that do not do are told by its own start, with all else."""
+    try:
+        config = settings.kafka_config()
+    except ConfigError:
+        return None
+    return explain(config)
+
+
 def main(start: Callable[[Settings], None], *, settings: Callable[[], Settings]) -> int:
     """Entry point of `python -m services.<service>.main`: logs configured, errors said, exit code returned."""
     telemetry.configure_logging()
     try:
         found = settings()
-        if found.kafka_bootstrap and (cause := explain(found.kafka_config())):
+        if cause := _kept_out(found):
             raise RefusedError(cause)
         start(found)
     except SafeReportingError as error:
