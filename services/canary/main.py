@@ -42,10 +42,11 @@ def start(settings: Settings) -> None:
     with Sender(config) as sender:
         watcher = Watcher(
             planter,
+            slot=settings.slot,
             close=lambda id_: close_gate(
                 config, by=NAME, why="guarantee_failed", reference=id_, slots=settings.canary_slots
             ),
-            alert=lambda message: sender.send(message, 0),
+            tell=lambda message: sender.send(message, 0),
             deadline_ms=int(settings.canary_deadline_s * 1000),
             clock=lambda: int(time.time() * 1000),
         )
@@ -58,9 +59,8 @@ def start(settings: Settings) -> None:
             if progress.joined and time.monotonic() >= due:
                 due = time.monotonic() + settings.canary_interval_s
                 for feed in planter.feeds:
-                    planted = planter.make(planter.new_id(feed, now=int(time.time() * 1000)))
-                    assert planted is not None  # noqa: S101 - made of its own id
-                    watcher.planted(planted.id, feed)
+                    planted = planter.plant(feed, now=int(time.time() * 1000))
+                    watcher.planted(planted)
                     sender.send(planted.message, number % partitions[planted.message.topic])
                 number += 1
                 sender.flush()

@@ -105,25 +105,27 @@ class Planter:
         """Feeds that it can plant in."""
         return tuple(self._samples)
 
-    def topic(self, feed: str) -> str:
-        """Where canaries of a feed are planted."""
-        return self._samples[feed].topic
-
     def new_id(self, feed: str, *, now: int) -> str:
         """An id that was never used. `now` is milliseconds since the epoch."""
         return f"{feed}-{now:013d}-{random.SystemRandom().getrandbits(32):08x}"
 
+    def plant(self, feed: str, *, now: int) -> Planted:
+        """A canary that was never made before. `now` is milliseconds since the epoch."""
+        return self._make(self.new_id(feed, now=now), feed)
+
     def make(self, id_: str) -> Planted | None:
-        """The canary with this id; None for an id that is none.
+        """The canary with this id; None for an id that is none."""
+        found = _ID.fullmatch(id_)
+        return self._make(id_, found["feed"]) if found is not None and found["feed"] in self._samples else None
+
+    def _make(self, id_: str, feed: str) -> Planted:
+        """The canary with this id.
 
         1. Choose name and terms by the id.
         2. Write them into the longest text of the feed's sample, beside its own codes of nationality and status.
         3. Plant a term in the key and in a header as well, and sign.
         """
-        found = _ID.fullmatch(id_)
-        if found is None or found["feed"] not in self._samples:
-            return None
-        feed, words = found["feed"], self._words
+        words = self._words
         chosen = random.Random(hmac.digest(self._key.private_bytes_raw(), id_.encode(), "sha256"))  # noqa: S311
         nationality, country, status = (
             chosen.choice(held) for held in (words.nationalities, words.countries, words.statuses)
@@ -136,24 +138,26 @@ class Planter:
         hard = probe.text.format(**more, misspelled=misspelled)
         sample, plan = self._samples[feed], self._plans[feed]
         value = copy.deepcopy(sample.value)
-        texts = [place for place in _places(value, plan) if place.tag is Tag.FREE_TEXT]
-        longest = max(texts, key=lambda place: len(place.value))  # 2
+        places = list(_places(value, plan))
+        longest = max(
+            (place for place in places if place.tag is Tag.FREE_TEXT), key=lambda place: len(place.value)
+        )  # 2
         longest.put(f"{longest.value} {form.format(**more)} {hard}")
-        for place in _places(value, plan):
+        for place in places:
             if place.is_id:
                 place.put(f"{place.value}-{id_[-8:]}")
         body = orjson.dumps(value)
         headers = tuple((header, text.encode()) for header, text in sample.headers.items() if header != "ce_id")
         mark = canary.sign(id_, sample.topic, body, self._key, key_id=self._key_id)  # 3
         headers = (*headers, ("ce_id", id_.encode()), ("x-about", nationality.encode()), (canary.HEADER, mark))
-        codes = {place.value for place in _places(value, plan) if place.tag in _CODED and len(place.value) > 2}
+        codes = [place.value for place in places if place.tag in _CODED and len(place.value) > 2]
         must = [nationality, status, *([country] if "{country}" in form else []), *codes]
-        own = orjson.dumps([place.value for place in _places(value, plan) if place.tag not in _CODED | {Tag.FREE_TEXT}])
+        own = "\n".join(place.value for place in places if place.tag not in _CODED | {Tag.FREE_TEXT})
         return Planted(
             id_,
             feed,
             Message(sample.topic, f"{id_} {nationality}".encode(), body, headers),
-            tuple(term for term in dict.fromkeys(must) if not _shows(own.decode(), term)),
+            tuple(term for term in dict.fromkeys(must) if not _shows(own, term)),
             (probe.kind, misspelled if "{misspelled}" in probe.text else hard.removeprefix(f"{name} ").rstrip(".")),
         )
 

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import orjson
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from services.canary.plant import Planter, look, planted_at
+from services.canary.plant import Planted, Planter, look, planted_at
 from services.kernel import canary
-from services.kernel.ledger import rfc3339
+from services.kernel.alert import alert
 from services.kernel.record import Inbound, Message
 
 log = structlog.get_logger()
@@ -26,31 +25,33 @@ class Watcher(Collector):
     """Judges copies of canaries, and which of those that were planted have none yet.
 
     Args:
+        slot: number of this instance.
         close: closes the gate, with the id of the canary that leaked.
-        alert: sends one message to `ops.alert`.
+        tell: sends one message to `ops.alert`.
         deadline_ms: how long a canary may take to arrive.
         clock: milliseconds since the epoch.
     """
 
     def __init__(
-        self, planter: Planter, *, close: Callable[[str], None], alert: Callable[[Message], None], deadline_ms: int,
-        clock: Callable[[], int],
+        self, planter: Planter, *, slot: int, close: Callable[[str], None], tell: Callable[[Message], None],
+        deadline_ms: int, clock: Callable[[], int],
     ) -> None:  # fmt: skip
         self._planter = planter
+        self._slot = slot
         self._close = close
-        self._alert = alert
+        self._alert = tell
         self._deadline_ms = deadline_ms
         self._clock = clock
-        self._waiting: dict[str, int] = {}
+        self._waiting: dict[str, str] = {}  # the topic of each
         self._late: set[str] = set()
         self._leaked: dict[str, None] = {}
         self._counts: Counter[tuple[str, str]] = Counter({("planted", feed): 0 for feed in planter.feeds})
         self._seconds: dict[str, float] = {}
 
-    def planted(self, id_: str, feed: str) -> None:
+    def planted(self, one: Planted) -> None:
         """One was sent and is waited for."""
-        self._waiting[id_] = self._clock()
-        self._counts["planted", feed] += 1
+        self._waiting[one.id] = one.message.topic
+        self._counts["planted", one.feed] += 1
 
     def judge(self, copy: Inbound) -> None:
         """One copy, or the receipt that a canary was withheld by policy.
@@ -83,12 +84,13 @@ class Watcher(Collector):
     def overdue(self) -> None:
         """Tell of each canary that has not come within its deadline, once."""
         now = self._clock()
-        for id_, at in list(self._waiting.items()):
-            if now - at > self._deadline_ms:
+        for id_, topic in list(self._waiting.items()):
+            waited = now - planted_at(id_)
+            if waited > self._deadline_ms:
                 del self._waiting[id_]
                 self._late.add(id_)
-                log.error("canary_late", topic=self._planter.topic(id_.rsplit("-", 2)[0]))
-                self._tell("canary_late", None, number=(now - at) // 1000)
+                log.error("canary_late", topic=topic)
+                self._tell("canary_late", None, number=waited // 1000)
 
     def _remember(self, id_: str) -> None:
         self._leaked[id_] = None
@@ -96,19 +98,13 @@ class Watcher(Collector):
             del self._leaked[next(iter(self._leaked))]
 
     def _tell(self, event: str, copy: Inbound | None, *, number: int | None = None) -> None:
-        body = {
-            "v": 1,
-            "time": rfc3339(self._clock()),
-            "service": "canary",
-            "instance": "canary-0",
-            "event": event,
-            "severity": "critical",
-            "topic": copy.topic if copy else None,
-            "partition": copy.partition if copy else None,
-            "offset": copy.offset if copy else None,
-            "count": number,
-        }
-        self._alert(Message("ops.alert", None, orjson.dumps(body)))
+        place: dict[str, Any] = {}
+        if copy is not None:
+            place = {"topic": copy.topic, "partition": copy.partition, "offset": copy.offset}
+        now = self._clock()
+        self._alert(
+            alert(event, service="canary", slot=self._slot, severity="critical", now=now, count=number, **place)
+        )
 
     def describe(self) -> list[Any]:
         """Nothing is asked at registration."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,12 @@ import typer
 
 from services.kernel import web
 from services.kernel.errors import ConfigError
-from services.kernel.kafka.reader import send
+from services.kernel.kafka.reader import Sender
+from services.kernel.kafka.service import Stop
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.progress import Progress
-from services.kernel.samples import Numberer, Sample, load_samples
+from services.kernel.samples import Numberer, load_samples
 from services.kernel.settings import Settings, load_settings
 
 
@@ -28,26 +30,31 @@ def samples(
     settings = load_settings()
     topology = load_topology(settings.topology_file)
     progress = Progress("producer")
-    server = web.serve(settings.metrics_port, web.standard(progress), progress)
+    web.serve(settings.metrics_port, web.standard(progress), progress)
     held = load_samples(ROOT / "samples")
     feeds = {topic: [one for one in held if one.topic == topic] for topic in dict.fromkeys(one.topic for one in held)}
     configs = {topic: _as_agency(settings, accounts, topic.split(".")[1]) for topic in feeds}
+    stop = Stop()
     partitions = {topic.name: topic.partitions for topic in topology.topics}
     numbered = Numberer(settings.schemas_dir)
     first, sent = int(time.time()), 0
     progress.loaded = True
-    for number in itertools.count() if not rounds else range(rounds):
-        for topic, some in feeds.items():
-            sample: Sample = some[number % len(some)]
-            send(configs[topic], [(numbered(sample, first + number), number % partitions[topic])])
-            sent += 1
-        progress.joined = True
-        progress.moved()
-        if number % 60 == 0:
-            print(f"{sent} records sent to {len(feeds)} agency topics", flush=True)
-        time.sleep(pause)
-    if server is not None:
-        server.shutdown()
+    with ExitStack() as opened:
+        senders = {topic: opened.enter_context(Sender(config)) for topic, config in configs.items()}
+        for number in itertools.count() if not rounds else range(rounds):
+            if stop():
+                return
+            for topic, sender in senders.items():
+                some = feeds[topic]
+                sender.send(numbered(some[number % len(some)], first + number), number % partitions[topic])
+            for sender in senders.values():
+                sender.flush()
+            sent += len(senders)
+            progress.joined = True
+            progress.moved()
+            if number % 60 == 0:
+                print(f"{sent} records sent to {len(feeds)} agency topics", flush=True)
+            time.sleep(pause)
 
 
 def _as_agency(settings: Settings, accounts: Path, agency: str) -> dict[str, str]:

@@ -7,17 +7,14 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import orjson
-
+from services.kernel.alert import alert
 from services.kernel.kafka.lag import Position
-from services.kernel.ledger import rfc3339
 from services.kernel.record import Message
 from services.monitor.chain import Verdict
 from services.monitor.lag import Lag
 from services.monitor.state import Found
 from services.monitor.windows import Figures
 
-TOPIC = "ops.alert"
 #: Seconds after which a condition that lasts is said again.
 REPEAT_S = 900.0
 
@@ -151,17 +148,8 @@ def as_json(condition: Condition) -> dict[str, Any]:
 
 
 def message(condition: Condition, *, slot: int, now_ms: int) -> Message:
-    """The condition as `schemas/messages/ops-alert.json` has it."""
-    body = {
-        "v": 1,
-        "time": rfc3339(now_ms),
-        "service": "monitor",
-        "instance": f"monitor-{slot}",
-        "event": condition.event,
-        "severity": condition.severity,
-        "topic": condition.topic,
-        "partition": condition.partition,
-        "offset": condition.offset,
-        "count": condition.number,
-    }
-    return Message(TOPIC, None, orjson.dumps(body))
+    """The condition as it is told."""
+    return alert(
+        condition.event, service="monitor", slot=slot, severity=condition.severity, now=now_ms, topic=condition.topic,
+        partition=condition.partition, offset=condition.offset, count=condition.number,
+    )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.cli.pipeline import Pipeline
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 
@@ -16,3 +17,12 @@ def broker() -> Iterator[EmbeddedKafka]:
     with EmbeddedKafka() as kafka:
         apply(kafka.client_config("admin"), load_topology(), profile="embedded")
         yield kafka
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Iterator[Pipeline]:
+    """A pipeline on a broker of its own, for a module that closes the gate; others have their own."""
+    with EmbeddedKafka() as kafka:
+        apply(kafka.client_config("admin"), load_topology(), profile="embedded")
+        with Pipeline(kafka, routers=2, restart=True) as made:
+            yield made

@@ -16,10 +16,9 @@ import pytest
 from services.cli.pipeline import Pipeline
 from services.kernel import canary
 from services.kernel.gate import KEY, Gate
-from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.kafka.embedded import _free as is_free
+from services.kernel.kafka.embedded import free_ports
 from services.kernel.kafka.reader import read_all
-from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.samples import Numberer, load_samples
 from services.monitor.entry import Delivery
@@ -29,15 +28,6 @@ from tests.operations.exported import samples
 
 pytestmark = pytest.mark.kafka
 PARTNERS = [f"partner.{partner}" for partner in load_topology().partners]
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> Iterator[Pipeline]:
-    """Its own broker: it ends with a gate that is closed."""
-    with EmbeddedKafka() as broker:
-        apply(broker.client_config("admin"), load_topology(), profile="embedded")
-        with Pipeline(broker, routers=2, restart=True) as made:
-            yield made
 
 
 @contextmanager
@@ -75,12 +65,8 @@ def page(port: int, name: str) -> str:
         return ""
 
 
-def a_port() -> int:
-    return next(port for port in range(19_300, 19_400) if is_free(port))
-
-
 def test_canaries_of_every_feed_arrive_in_time_and_at_no_partner(pipeline: Pipeline) -> None:
-    port = a_port()
+    (port,) = free_ports(1)
     with service(pipeline, "services.canary.main", port=port, interval=2.0):
 
         def every_feed_twice() -> bool:
@@ -116,7 +102,7 @@ def test_a_canary_that_leaks_closes_the_gate_within_two_seconds(pipeline: Pipeli
     number = Numberer(ROOT / "schemas")
     samples = load_samples(ROOT / "samples")
     pipeline.send([number(samples[n % len(samples)], n) for n in range(400)])
-    port = a_port()
+    (port,) = free_ports(1)
     with service(pipeline, "tests.kafka.leaky_canary", port=port, interval=60.0):
         until(lambda: 'what="leaked"' in page(port, "metrics"))
         until(lambda: any(entry["service"] == "gate" for entry in pipeline.entries()))

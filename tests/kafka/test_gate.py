@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,21 +13,12 @@ from typer.testing import CliRunner, Result
 from services.cli.app import app
 from services.cli.pipeline import Pipeline
 from services.kernel.errors import RefusedError
-from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.samples import Numberer, load_samples
 
 pytestmark = pytest.mark.kafka
 PARTNERS = [f"partner.{partner}" for partner in load_topology().partners]
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> Iterator[Pipeline]:
-    with EmbeddedKafka() as broker:
-        apply(broker.client_config("admin"), load_topology(), profile="embedded")
-        with Pipeline(broker, routers=2, restart=True) as made:
-            yield made
 
 
 def gate(pipeline: Pipeline, *arguments: str) -> Result:

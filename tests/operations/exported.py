@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from services.canary.plant import Planted, Planter
 from services.canary.watch import Watcher
 from services.kernel import telemetry
 from services.kernel.kafka.statistics import Statistics
 from services.kernel.kafka.topology import load_topology
 from services.kernel.progress import Progress
+from services.kernel.record import Message
 from services.kernel.vocabulary import OutcomeKind
 from services.ledger import metrics as ledger
 from services.monitor.lag import Lag
@@ -60,14 +63,14 @@ def samples() -> dict[str, set[str]]:
     return found
 
 
-class _Feeds:
-    feeds = ("marac",)
-
-
 def watcher() -> Watcher:
     """That of the canary service, after one arrived and one leaked."""
-    made = Watcher(_Feeds(), close=print, alert=print, deadline_ms=1, clock=lambda: 0)  # type: ignore[arg-type]
-    made.planted("marac-1795600000000-00000000", "marac")
+    one = Planted(
+        "marac-1795600000000-00000000", "marac", Message("agency.marac-office.marac", None, b""), (), ("", "")
+    )
+    planter = Planter({}, {}, Ed25519PrivateKey.generate(), key_id="dev")
+    made = Watcher(planter, slot=0, close=print, tell=print, deadline_ms=1, clock=lambda: 0)
+    made.planted(one)
     made._seconds["marac"] = 1.0
     return made
 

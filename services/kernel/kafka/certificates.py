@@ -11,7 +11,6 @@ In production each machine makes its own key, and an authority of the organisati
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.kernel.errors import ConfigError
+from services.kernel.private import write_private
 
 #: Days of a certificate. One that ends within `RENEWED` days is made anew.
 DAYS, RENEWED = 397, 30
@@ -111,15 +111,15 @@ def _leaf(
     if path.exists() and (key_path is None or key_path.exists()) and _holds(path, now):
         return False
     key = ec.generate_private_key(ec.SECP256R1())
-    purpose = ExtendedKeyUsageOID.CLIENT_AUTH if key_path else ExtendedKeyUsageOID.SERVER_AUTH
+    purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if key_path is None:  # a node is a client of the others
+        purposes.insert(0, ExtendedKeyUsageOID.SERVER_AUTH)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         _builder(subject, authority.certificate.subject, key.public_key(), now, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([purpose, *([] if key_path else [ExtendedKeyUsageOID.CLIENT_AUTH])]), critical=False
-        )
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     )
     if names := [_host(host) for host in hosts]:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -182,8 +182,6 @@ def _write(path: Path, text: str) -> bool:
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    write_private(beside, text)
     beside.replace(path)
     return True

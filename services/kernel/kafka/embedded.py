@@ -29,7 +29,7 @@ from services.kernel.kafka.accounts import ensure
 from services.kernel.kafka.admin_types import AdminClient
 from services.kernel.kafka.certificates import make
 from services.kernel.kafka.embedded_jars import Progress, class_path, java
-from services.kernel.kafka.embedded_process import JavaProcess, arguments_file, write_private
+from services.kernel.kafka.embedded_process import JavaProcess, arguments_file
 from services.kernel.kafka.embedded_settings import (
     ADMIN_USER,
     BROKER_USER,
@@ -39,6 +39,7 @@ from services.kernel.kafka.embedded_settings import (
     server_properties,
 )
 from services.kernel.kafka.topology_file import load_topology
+from services.kernel.private import write_private
 
 _VARIABLES = {
     "bootstrap.servers": "SR_KAFKA_BOOTSTRAP",

@@ -12,15 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.kernel.errors import UnreachableError
+from services.kernel.private import write_private
 
 _EXEC = Path(__file__).with_name("embedded_exec.py")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write `text` to `path`, readable by its owner only."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def arguments_file(path: Path, arguments: Sequence[str]) -> str:
