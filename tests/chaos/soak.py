@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import statistics
 import time
@@ -10,6 +11,8 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
+
+import orjson
 
 from services.cli.pipeline import Pipeline
 from services.kernel.errors import UnreachableError
@@ -49,13 +52,18 @@ class Reading(NamedTuple):
 class Soak:
     """One run: `records` at full rate, then `steady` seconds at 60 % of the rate that the machine reached.
 
-    `full` and `calm` are the readings of both parts, those at full rate from record number `warm` on.
+    `full` and `calm` are the readings of both parts, those at full rate from record number `warm` on. The part at full
+    rate ends after `most` seconds, however far it is. Every reading is added to the file `kept` as one line of JSON.
     """
 
-    def __init__(self, *, records: int, warm: int, steady: float = 0.0) -> None:
+    def __init__(
+        self, *, records: int, warm: int, steady: float = 0.0, most: float = math.inf, kept: Path | None = None
+    ) -> None:
         self._records = records
         self._warm = warm
         self._steady = steady
+        self._most = most
+        self._kept = kept
         self._sent = 0
         self._processes: dict[str, int] = {}
         self.full: list[Reading] = []
@@ -87,7 +95,10 @@ class Soak:
                 self._pipeline = pipeline
                 self._messages = _messages()
                 self._start()
-                full = self._cycle(lambda r: r.done >= self._records, lambda: BACKLOG + self._done - self._sent)
+                ends = time.monotonic() + self._most
+                full = self._cycle(
+                    lambda r: r.done >= self._records or r.at >= ends, lambda: BACKLOG + self._done - self._sent
+                )
                 self.full = [reading for reading in full if reading.done >= self._warm]
                 if self._steady:
                     self._cycle(_caught_up, lambda: 0)
@@ -140,7 +151,11 @@ class Soak:
         except (OSError, StopIteration) as error:
             said = "\n".join(log.read_text()[-1000:] for log in sorted(self._pipeline.logs.glob("*.log")))
             raise UnreachableError(f"a process ended after {self._done} records\n{said}") from error
-        return Reading(time.monotonic(), self._done, behind, memory, files, database)
+        reading = Reading(time.monotonic(), self._done, behind, memory, files, database)
+        if self._kept is not None:
+            with self._kept.open("ab") as lines:
+                lines.write(orjson.dumps(reading._asdict(), option=orjson.OPT_APPEND_NEWLINE))
+        return reading
 
     def _appended(self) -> tuple[int, float]:
         """Where the ledger service is in its topic, and the size of its database in MB."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,9 @@ from tests.chaos.soak import Reading, Soak, behind, files, first, kept, last, sh
 #: Of the long run: records at full rate, then seconds at the steady rate.
 RECORDS = int(os.environ.get("SOAK_RECORDS", "2000000"))
 STEADY = float(os.environ.get("SOAK_STEADY", "900"))
+#: Seconds at full rate at most, and a file for the readings.
+MOST = float(os.environ.get("SOAK_MOST", math.inf))
+KEPT = os.environ.get("SOAK_READINGS")
 
 #: MB that a process may grow. Where Kafka's clients are, their queues still fill after 3,000 records: a redactor grew
 #: by 4.2 MB in 8,000, of which 2.9 MB went when nothing waited any more. What the wider bound lets pass in the short
@@ -38,7 +43,8 @@ def test_eight_thousand_records_leave_nothing_behind() -> None:
 
 @pytest.mark.long
 def test_two_million_records_and_a_steady_rate_leave_nothing_behind() -> None:
-    soak = Soak(records=RECORDS, warm=RECORDS // 4, steady=STEADY)
+    readings = Path(KEPT) if KEPT else None
+    soak = Soak(records=RECORDS, warm=RECORDS // 4, steady=STEADY, most=MOST, kept=readings)
     soak.run()
     show(soak)
     for after in soak.full, soak.calm:
