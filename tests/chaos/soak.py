@@ -52,8 +52,8 @@ class Reading(NamedTuple):
 class Soak:
     """One run: `records` at full rate, then `steady` seconds at 60 % of the rate that the machine reached.
 
-    `full` and `calm` are the readings of both parts, those at full rate from record number `warm` on. The part at full
-    rate ends after `most` seconds, however far it is. Every reading is added to the file `kept` as one line of JSON.
+    `full` and `calm` are the readings of both parts, those at full rate from record number `warm` on, or the
+    last three quarters where that is more. The part at full rate ends after `most` seconds, however far it is. Every reading is added to the file `kept` as one line of JSON.
     """
 
     def __init__(
@@ -99,7 +99,8 @@ class Soak:
                 full = self._cycle(
                     lambda r: r.done >= self._records or r.at >= ends, lambda: BACKLOG + self._done - self._sent
                 )
-                self.full = [reading for reading in full if reading.done >= self._warm]
+                begin = min(self._warm, full[-1].done // 4)
+                self.full = [reading for reading in full if reading.done >= begin]
                 if self._steady:
                     self._cycle(_caught_up, lambda: 0)
                     self.calm = self._at(0.6 * self.rate)
