@@ -52,8 +52,9 @@ class Reading(NamedTuple):
 class Soak:
     """One run: `records` at full rate, then `steady` seconds at 60 % of the rate that the machine reached.
 
-    `full` and `calm` are the readings of both parts, those at full rate from record number `warm` on, or the
-    last three quarters where that is more. The part at full rate ends after `most` seconds, however far it is. Every reading is added to the file `kept` as one line of JSON.
+    `full` and `calm` are the readings of both parts, those at full rate from record number `warm` on, or the last three
+    quarters where that is more. The part at full rate ends after `most` seconds, however far it is. Every reading is
+    added to the file `kept` as one line of JSON.
     """
 
     def __init__(
