@@ -29,8 +29,8 @@ OLD_S = 6.0
 _STILL_S = 60.0
 _ALERTS_SHOWN = 4
 _URGENT = (
-    Event.NO_POSITION, Event.QUARANTINE_BURST, Event.RETENTION_QUARTER, Event.LAG_UNKNOWN, Event.NO_PROGRESS,
-    Event.LAG_AGE, Event.LAG_RECORDS,
+    Event.MASKS_FALLEN, Event.NO_POSITION, Event.QUARANTINE_BURST, Event.RETENTION_QUARTER, Event.LAG_UNKNOWN,
+    Event.NO_PROGRESS, Event.LAG_AGE, Event.LAG_RECORDS,
 )  # fmt: skip
 _LENGTH = {Size.MINUTE: "1 minute", Size.QUARTER: "15 minutes", Size.DAY: "1 day"}
 _KNOWN = {

@@ -33,12 +33,13 @@ class Inbound(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message to produce, always to the partition number of its input."""
+    """One message to produce: to the partition number of its input, or to `partition` where that is given."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: tuple[Header, ...] = ()
+    partition: int | None = None
 
 
 class Decision(msgspec.Struct, frozen=True):

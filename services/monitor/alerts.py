@@ -11,8 +11,10 @@ from services.kernel.alert import alert
 from services.kernel.kafka.lag import Position
 from services.kernel.record import Message
 from services.monitor.chain import Verdict
+from services.monitor.drift import State
 from services.monitor.lag import Lag
 from services.monitor.state import Found
+from services.monitor.tallies import Drift
 from services.monitor.windows import Figures
 
 #: Seconds after which a condition that lasts is said again.
@@ -31,6 +33,10 @@ class Event(StrEnum):
     QUARANTINE_BURST = "quarantine_burst"
     LAG_UNKNOWN = "lag_unknown"
     RETENTION_QUARTER = "retention_quarter"
+    MASKS_FALLEN = "masks_fallen"
+    MASKS_RISEN = "masks_risen"
+    UNKNOWN_FIELDS = "unknown_fields"
+    DRIFT_UNKNOWN = "drift_unknown"
 
 
 class Limits(NamedTuple):
@@ -106,6 +112,20 @@ def of_quarantines(service: str, minute: Figures, limits: Limits) -> list[Condit
     if held < limits.burst_least or held < limits.burst_share * minute.entries:
         return []
     return [Condition(Event.QUARANTINE_BURST, "critical", number=held, about=service)]
+
+
+def of_drifts(drifts: Iterable[Drift]) -> list[Condition]:
+    """Producers whose records are not as they were; `number` is that of the records since it began."""
+    made = []
+    for agency, feed, masked, unknown in drifts:
+        topic = f"agency.{agency}.{feed}"
+        if masked.state is State.FALLEN:
+            made.append(Condition(Event.MASKS_FALLEN, "critical", topic, number=masked.records))
+        if masked.state is State.RISEN:
+            made.append(Condition(Event.MASKS_RISEN, "warning", topic, number=masked.records))
+        if unknown.state is State.RISEN:
+            made.append(Condition(Event.UNKNOWN_FIELDS, "warning", topic, number=unknown.records))
+    return made
 
 
 class Board:

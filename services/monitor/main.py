@@ -17,7 +17,9 @@ from services.kernel.settings import Settings, load_settings
 from services.kernel.web import serve
 from services.monitor import web
 from services.monitor.app import NAME, Ledger
+from services.monitor.drift_metrics import DriftMetrics
 from services.monitor.metrics import Metrics
+from services.monitor.tallies import Board, Tallies, accepted
 from services.monitor.watch import Watch, teller
 
 log = structlog.get_logger()
@@ -39,12 +41,16 @@ def start(settings: Settings) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # the application takes the loop that is current when it is made
     ledger = Ledger(config, slot=settings.slot, tell=teller(settings.slot))
-    watch = Watch(ledger, config, topology, slot=settings.slot)
-    serve(settings.metrics_port, web.pages(watch), Metrics(watch, topology))
+    producers = [(agency, feed) for agency, feeds in topology.agencies.items() for feed in feeds]
+    tallies = Tallies(config, Board(producers, accepted(settings.drift_accepted, producers)))
+    watch = Watch(ledger, config, topology, slot=settings.slot, drifts=tallies.drifts)
+    serve(settings.metrics_port, web.pages(watch), Metrics(watch, topology), DriftMetrics(tallies))
+    tallies.start()
     watch.start()
     try:
         loop.run_until_complete(_run(ledger, stop, slot=settings.slot))
     finally:
+        tallies.close()
         watch.close()
         loop.close()
 

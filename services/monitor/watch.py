@@ -20,6 +20,7 @@ from services.monitor.alerts import Board, Condition, Event, Limits
 from services.monitor.app import Ledger
 from services.monitor.lag import Lag, Lags
 from services.monitor.state import Mark
+from services.monitor.tallies import Drift
 from services.monitor.windows import Size, add_up
 
 log = structlog.get_logger()
@@ -34,6 +35,8 @@ LOOKED_S = 60.0
 QUARTER_EVERY_S = 60.0
 #: Seconds without a move of the table while the ledger has more: the process is not healthy.
 STILL_S = 30.0
+#: Seconds after the start within which tallies may still be read for the first time.
+FIRST_S = 300.0
 #: Seconds without figures while this instance has the ledger's partition: the same.
 UNREAD_S = 180.0
 
@@ -43,12 +46,16 @@ class Watch:
 
     Args:
         config: librdkafka's connection settings.
+        drifts: how producers stand to their own past; None where that is not known.
     """
 
     def __init__(
-        self, ledger: Ledger, config: Mapping[str, str], topology: Topology, *, slot: int, limits: Limits | None = None
-    ) -> None:
+        self, ledger: Ledger, config: Mapping[str, str], topology: Topology, *, slot: int,
+        drifts: Callable[[], list[Drift] | None], limits: Limits | None = None,
+    ) -> None:  # fmt: skip
         self._ledger = ledger
+        self._drifts = drifts
+        self._began = time.monotonic()
         self._config = dict(config)
         self._slot = slot
         self._limits = limits or Limits()
@@ -130,7 +137,7 @@ class Watch:
         starts = report.last_starts(size, now=now, count=count)
         items = list(self.items()) if mark else []
         parts = report.cells(items, size, starts)
-        lags = self.lags()
+        lags, drifts = self.lags(), self._drifts()
         looked = self._looked is not None and time.monotonic() - self._looked < LOOKED_S
         return {
             "ready": mark is not None,
@@ -140,6 +147,7 @@ class Watch:
             "windows": [report.window(start, size, at, parts) for start in starts],
             "chains": report.chains(items) if mark else None,
             "lag": None if lags is None else [lag._asdict() for lag in lags],
+            "drift": None if drifts is None else [drift.as_json() for drift in drifts],
             "conditions": [alerts.as_json(one) for one in self._board.standing()] if looked else None,
         }
 
@@ -159,7 +167,7 @@ class Watch:
         """One look.
 
         1. Ask where the groups and the ledger are; without an answer that is what is said.
-        2. Say what holds: lags, and quarantines of the last whole minute.
+        2. Say what holds: lags, quarantines of the last whole minute, drift.
         """
         unread = self._ledger.holds and not self._ledger.ready
         self._unread_since = (self._unread_since or time.monotonic()) if unread else None
@@ -173,6 +181,10 @@ class Watch:
                 raise
             conditions.append(Condition(Event.LAG_UNKNOWN, "warning"))
         conditions += self._bursts()
+        drifts = self._drifts()
+        conditions += alerts.of_drifts(drifts or [])
+        if drifts is None and time.monotonic() - self._began > FIRST_S:
+            conditions.append(Condition(Event.DRIFT_UNKNOWN, "warning"))
         due = self._board.due(conditions, now=time.monotonic())
         self._looked = time.monotonic()
         self._say(due)  # 2

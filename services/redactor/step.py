@@ -21,6 +21,7 @@ from services.kernel.schema.plan import Feeds, Leaf, Plan
 from services.kernel.schema.tags import TextKind
 from services.kernel.schema.words import RecordMark
 from services.kernel.sealing import Sealer
+from services.kernel.tally import Counter
 from services.kernel.vocabulary import OutcomeKind, Reason, Role
 from services.redactor.disclose import disclosures
 from services.redactor.headers import REDACTED, Envelope, place, read_headers, redacted_headers
@@ -88,6 +89,7 @@ class RedactorStep:
         self._sealer = sealer
         self._limits = limits
         self._book_read: tuple[str, Book] = ("", Book())
+        self._counter = Counter()
         self._versions = (*sorted(versions.items()), ("detector", engine.version))
 
     def __call__(self, record: Inbound, batch: Batch) -> Outcome:
@@ -98,7 +100,8 @@ class RedactorStep:
         3. Say who it is about: persons, roles, markers; unknown counts as protected.
         4. Apply the plan to every leaf; texts go through the engine; lift risk into coded fields.
         5. Check the result against the closed schema made from the plan; a fault quarantines.
-        6. Sign it, set unreadable texts aside while the rest goes on, and seal what a duty or a consent lets out.
+        6. Sign it, set unreadable texts aside while the rest goes on, and seal what a duty or a consent lets out;
+           count it, and tell what was counted where that is due.
         """
         if record.value is None:  # 1
             return self._withhold(record)
@@ -192,6 +195,7 @@ class RedactorStep:
             messages.append(quarantine.message(record, Reason.TEXT_HELD, sealer=self._sealer, texts=done.held))
         if accepted.canary is None:
             messages += self._proposals(record, accepted, who, name=name, batch=batch)
+            messages += self._counted(record, envelope, done, now=batch.now)
         return Outcome(
             OutcomeKind.REDACTED,
             messages=tuple(messages),
@@ -205,6 +209,13 @@ class RedactorStep:
             versions=(*self._versions, ("schema", plan.schema_id)),
             canary=accepted.canary is not None,
         )
+
+    def _counted(self, record: Inbound, envelope: Envelope, done: Traversed, *, now: int) -> list[Message]:
+        source, producer = (record.topic, record.partition, record.offset), (envelope.agency, envelope.feed)
+        tally = self._counter.count(
+            source, producer, masked=bool(done.masks), unknown_field=bool(done.dropped["drift"]), now=now
+        )
+        return [tally] if tally is not None else []
 
     def _proposals(
         self, record: Inbound, accepted: _Accepted, who: Attribution, *, name: str, batch: Batch

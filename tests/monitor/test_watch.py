@@ -81,7 +81,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def watch(said: list[str], ledger: Ledger) -> Watch:
-    return Watch(ledger, {}, load_topology(), slot=0)  # type: ignore[arg-type]  # a ledger that is made up
+    return Watch(ledger, {}, load_topology(), slot=0, drifts=lambda: [])  # type: ignore[arg-type]  # a ledger that is made up
 
 
 def broker(watch: Watch) -> Broker:

@@ -19,8 +19,10 @@ from services.kernel.progress import Progress
 from services.kernel.record import Message
 from services.kernel.vocabulary import OutcomeKind
 from services.ledger import metrics as ledger
+from services.monitor.drift_metrics import DriftMetrics
 from services.monitor.lag import Lag
 from services.monitor.metrics import Metrics
+from tests.monitor.test_drift import Drifting
 from tests.monitor.test_report import View
 from tests.monitor.test_state import DELIVERIES, straight
 
@@ -52,7 +54,7 @@ def samples() -> dict[str, set[str]]:
         telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
         ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
     ]  # fmt: skip
-    shown.append(watcher())
+    shown += [watcher(), DriftMetrics(Drifting())]
     registry = CollectorRegistry()
     for collector in shown:
         registry.register(collector)

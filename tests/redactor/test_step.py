@@ -9,11 +9,13 @@ import pytest
 
 from services.kernel import quarantine
 from services.kernel.attestation import AttestationError, verify
+from services.kernel.record import Batch
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import OutcomeKind
 from tests.redactor.helpers import (
     BATCH,
     IDENTITY,
+    NOW,
     PUBLIC_KEYS,
     FakeEngine,
     crime,
@@ -218,3 +220,15 @@ def test_an_engine_that_breaks_the_shape_is_caught_by_the_closed_schema() -> Non
 def test_the_step_never_shows_its_keys() -> None:
     assert str(IDENTITY) not in repr(vars(STEP))
     assert repr(b"p" * 32) not in repr(vars(STEP))
+
+
+def test_a_tally_is_told_of_many_records_at_once() -> None:
+    step, sample = make_step(), samples()["police-crime-01"]
+    outcomes = [step(inbound(sample, offset=n), Batch(now=NOW + n * 2000)) for n in range(60)]
+    told = [(n, m) for n, outcome in enumerate(outcomes) for m in outcome.messages if m.topic == "ops.tally"]
+    ((number, message),) = told
+    assert number == 49
+    assert message.partition == 0
+    tally = json.loads(message.value or b"")
+    assert (tally["agency"], tally["feed"], tally["records"]) == ("gmp", "police-crime", 50)
+    assert sorted(tally) == sorted(["v", "id", "time", "agency", "feed", "records", "masked", "unknown_fields"])

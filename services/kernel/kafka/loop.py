@@ -237,7 +237,7 @@ class Loop:
             position = record.topic, record.partition
             previous = ends.get(position, self._next[position] - 1)
             for message in outcome.messages:
-                self._produce(message, record.partition)
+                self._produce(message, record.partition if message.partition is None else message.partition)
             self._produce(self._entry(record, outcome, previous), 0)
             ends[position] = record.offset
         return ends

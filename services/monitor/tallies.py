@@ -1,0 +1,177 @@
+"""The thread that reads redactors' tallies, and keeps a chart of each producer.
+
+Nothing is stored: at each start the topic is read from its beginning, so a restart changes no figure.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import structlog
+
+from services.kernel import telemetry
+from services.kernel.errors import ConfigError, SafeReportingError
+from services.kernel.kafka.reader import read_all
+from services.kernel.ledger import rfc3339
+from services.kernel.record import Inbound
+from services.kernel.tally import STEP, TOPIC, Producer, Tally, read
+from services.monitor.drift import Chart, Reading
+
+log = structlog.get_logger()
+
+#: Variance of a day's masked records by the rounding of its first and last tally.
+ROUNDING = STEP**2 / 6
+#: Seconds between two readings, for one, and after which what was read is too old to be told.
+EVERY_S, READ_S, FRESH_S = 30.0, 120.0, 180.0
+#: Tallies whose ids are remembered: one that comes again is left out.
+_REMEMBERED = 10_000
+
+
+class Drift(NamedTuple):
+    """How a producer's records stand to their own past."""
+
+    agency: str
+    feed: str
+    masked: Reading
+    unknown_fields: Reading
+
+    def as_json(self) -> dict[str, Any]:
+        """For the page of figures; null is not known."""
+        kept = {"masked": self.masked, "unknown_fields": self.unknown_fields}
+        return {"agency": self.agency, "feed": self.feed} | {name: _as_json(one) for name, one in kept.items()}
+
+
+def _as_json(reading: Reading) -> dict[str, Any]:
+    since = None if reading.since is None else rfc3339(reading.since)
+    return {**reading._asdict(), "since": since}
+
+
+def accepted(text: str, producers: Iterable[Producer]) -> dict[Producer, int]:
+    """From when on the past of some producers counts, in milliseconds since the epoch.
+
+    Args:
+        text: `agency/feed@time` with commas between; times as RFC 3339 has them, with a zone.
+
+    Raises:
+        ConfigError: an item is not of that form, or no such producer is in the topology.
+    """
+    known, made, faults = frozenset(producers), {}, []
+    for item in filter(None, map(str.strip, text.split(","))):
+        name, _, at = item.partition("@")
+        agency, _, feed = name.partition("/")
+        try:
+            moment = datetime.fromisoformat(at)
+        except ValueError:
+            moment = None
+        if (agency, feed) not in known:
+            faults.append(f"`SR_DRIFT_ACCEPTED`: no agency sends `{name}`; write `agency/feed@time`")
+        elif moment is None or moment.tzinfo is None:
+            faults.append(f"`SR_DRIFT_ACCEPTED`: `{at}` is no time with a zone, such as 2026-11-26T09:30:00Z")
+        else:
+            made[agency, feed] = round(moment.timestamp() * 1000)
+    if faults:
+        raise ConfigError("settings", faults)
+    return made
+
+
+class Board:
+    """Charts of the producers that the topology names; another's tally is counted as unreadable.
+
+    Args:
+        accepted: from when on (milliseconds since the epoch) a producer's past counts: its change was looked at.
+    """
+
+    def __init__(self, producers: Iterable[Producer], accepted: Mapping[Producer, int] | None = None) -> None:
+        self._masked = {producer: Chart(rounding=ROUNDING) for producer in producers}
+        self._unknown = {producer: Chart(falls=False) for producer in self._masked}
+        self._accepted = accepted or {}
+        self._seen: dict[str, None] = {}
+        self.unreadable = 0
+
+    def take(self, record: Inbound) -> None:
+        """Take in one record of the topic; a double changes nothing."""
+        tally = read(record.value.reveal()) if record.value is not None else None
+        producer = (tally.agency, tally.feed) if tally is not None else None
+        if tally is None or producer not in self._masked:
+            self.unreadable += 1
+        elif tally.id not in self._seen and record.timestamp >= self._accepted.get(producer, 0):
+            self._remember(tally)
+            self._masked[producer].take(record.timestamp, tally.records, tally.masked)
+            self._unknown[producer].take(record.timestamp, tally.records, tally.unknown_fields)
+
+    def drifts(self) -> list[Drift]:
+        """Every producer as it stands."""
+        return [Drift(*one, chart.read(), self._unknown[one].read()) for one, chart in self._masked.items()]
+
+    def _remember(self, tally: Tally) -> None:
+        self._seen[tally.id] = None
+        if len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+
+
+class Tallies:
+    """Reads the topic every half minute; `drifts` is None where the last reading is too old.
+
+    Args:
+        config: librdkafka's connection settings.
+    """
+
+    def __init__(
+        self, config: Mapping[str, str], board: Board, *,
+        source: Callable[[Mapping[str, str], int], Iterator[Inbound]] | None = None,
+    ) -> None:  # fmt: skip
+        self._config = dict(config)
+        self._board = board
+        self._source = source or _records
+        self._next = 0
+        self._read_at: float | None = None
+        self._told: list[Drift] = []
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="tallies")
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._closing.set()
+
+    def drifts(self) -> list[Drift] | None:
+        """Every producer as it stood at the last reading."""
+        fresh = self._read_at is not None and time.monotonic() - self._read_at < FRESH_S
+        return self._told if fresh else None
+
+    def unreadable(self) -> int:
+        """Records of the topic that are no tally of a known producer."""
+        return self._board.unreadable
+
+    def look(self) -> None:
+        """Read what came since the last time.
+
+        Raises:
+            SafeReportingError: the topic cannot be read to its end.
+        """
+        for record in self._source(self._config, self._next):
+            self._board.take(record)
+            self._next = record.offset + 1
+        self._told = self._board.drifts()
+        self._read_at = time.monotonic()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.look()
+            except SafeReportingError as error:
+                log.warning("tallies_failed", code=error.code)
+            except Exception as error:  # noqa: BLE001 - the next reading may do; the pages say that nothing is known
+                log.error("tallies_failed", code=type(error).__name__, where=telemetry.where(error))  # noqa: TRY400
+            self._closing.wait(EVERY_S)
+
+
+def _records(config: Mapping[str, str], start: int) -> Iterator[Inbound]:
+    return read_all(config, TOPIC, name="monitor", start=start, deadline=READ_S)
