@@ -154,15 +154,19 @@ def _row(item: Item, register: Register, pace: Pace, *, now: int) -> dict[str, A
 
 
 def _table(rows: list[dict[str, Any]], *, still: int) -> Table:
-    table = Table(
-        "id", "age", "agency", "feed", "topic/partition/offset", "risk", "reason", "level", "acknowledged by",
-        title=f"held whole, not looked at: {still}",
-    )  # fmt: skip
+    """The topic of a record names its agency and feed. An id is never cut, however narrow the terminal."""
+    table = Table(title=f"held whole, not looked at: {still}", box=None, padding=(0, 1))
+    table.add_column("id", no_wrap=True)
+    for name in ("age", "risk", "reason", "level"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("topic/partition/offset", overflow="fold")
+    if any(one["acknowledged"] for one in rows):
+        table.add_column("acknowledged by", overflow="fold")
     for one in rows:
         said = one["acknowledged"]
         table.add_row(
-            one["id"], span(one["age_seconds"]), one["agency"] or "?", one["feed"] or "?",
-            f"{one['topic']}/{one['partition']}/{one['offset']}", one["risk"], one["reason"],
-            "" if said else str(one["level"]), f"{said['by']}, {said['reference']}" if said else "",
+            one["id"], span(one["age_seconds"]), one["risk"], one["reason"], "" if said else str(one["level"]),
+            f"{one['topic']}/{one['partition']}/{one['offset']}",
+            *([f"{said['by']}, {said['reference']}"] if said else []),
         )  # fmt: skip
     return table

@@ -71,8 +71,8 @@ class Running:
     def look(self, heard: Iterable[Inbound] = (), *, at: int | None = None) -> list[tuple[str, str, int | None]]:
         """Hear, and say what is due at `at`, as the service does."""
         self.now = self.now if at is None else at
-        for one in heard:
-            self.desk.told(one)
+        for message_ in heard:
+            self.desk.told(message_)
         self.desk.ready = True
         self.desk.show()
         found = []

@@ -293,8 +293,7 @@ def test_a_role_that_the_schema_does_not_know_is_a_policy_error() -> None:
 @pytest.mark.parametrize(("level", "risk"), [("high", "high"), (None, "unknown"), ("Fooish", "unknown")])
 def test_a_record_held_whole_carries_the_grade_that_its_agency_coded(level: str | None, risk: str) -> None:
     value = {**police_crime(), "referral": {"riskLevel": level}}
-    about = {"agency": "marac-office", "feed": "marac", "source": ("agency.marac-office.marac", 0, 7)}
-    outcome = route(value, roles=("passer_by",), **about)
+    outcome = route(value, roles=("passer_by",), agency="marac-office", feed="marac")
     assert outcome.reason is Reason.POLICY_ERROR
     (alert,) = outcome.messages
     assert orjson.loads(alert.value or b"")["risk"] == risk
