@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from services.kernel.paths import ROOT
 from services.kernel.record import Message
 from services.kernel.samples import load_samples
 from services.kernel.vocabulary import Reason, Risk
+from tests.operations.exported import samples
 
 pytestmark = pytest.mark.kafka
 
@@ -257,6 +259,8 @@ def test_holds_and_acknowledgements_go_on_while_the_gate_is_closed(running: Runn
     until(lambda: any(one["event"] == "safety_gate_closed" for one in said(pipeline)))
     until(lambda: desk.figure("safe_reporting_safety_gate_level") == 1.0)
     assert "about" in command(pipeline, "cli-safety", "safety", "list").stdout
+    live = {re.split(r"[{ ]", line)[0] for line in desk.get("/metrics").decode().splitlines()}
+    assert {name for name in samples() if name.startswith("safe_reporting_safety_")} <= live
     assert acknowledge(pipeline, *desk.ids()).exit_code == 0
     until(lambda: desk.ids() == set())
     for person in ("first-approver", "second-approver"):
