@@ -27,7 +27,9 @@ give /for/redactor $app redactor pseudonym attest seal-pub lock-pub canary-pub
 give /for/router $app router attest-pub seal-pub lock-pub 'partner-*'
 give /for/monitor $app monitor
 give /for/canary $app canary canary
+give /for/desk $app desk
 give /for/operator $app cli-operator
+give /for/safety $app cli-safety
 give /for/auditor $app cli-auditor ledger-pub
 give /for/ledger $app ledger ledger lock
 give /for/admin $app admin

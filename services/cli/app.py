@@ -26,6 +26,7 @@ from services.cli import (
     quarantine,
     records,
     replay,
+    safety,
     samples,
     schema,
     top,
@@ -54,6 +55,7 @@ app.add_typer(policy.app, name="policy", help="What may leave: check, test, expl
 app.add_typer(consent.app, name="consent", help="What a person allowed: record it, withdraw it.")
 app.add_typer(duty.app, name="duty", help="What a statutory duty demands: list it, release it as two persons.")
 app.add_typer(quarantine.app, name="quarantine", help="What failed closed: list it, open one with its key.")
+app.add_typer(safety.app, name="safety", help="Records held whole: list them, say that you looked at the source.")
 app.add_typer(broker.app, name="broker", help="Certificates, passwords and accounts of a broker and its clients.")
 app.add_typer(audit.app, name="audit", help="The ledger: search, prove, export, reconcile with the topics.")
 for command in (audit_retention.expire, audit_retention.hold, audit_retention.lift, audit_retention.holds):
@@ -98,6 +100,12 @@ def monitor() -> None:
 def canary() -> None:
     """Run the canary service: plant records, watch that they arrive without what was planted, close the gate if not."""
     _run("canary", 1)
+
+
+@app.command()
+def desk() -> None:
+    """Run the safety desk: every record held whole is known, escalates until a person looked, and is told of."""
+    _run("desk", 1)
 
 
 app.command()(top.top)

@@ -15,6 +15,7 @@ from services.monitor.windows import Size
 
 def top(
     monitor: Annotated[str, typer.Option("--monitor", help="Where the monitor's pages are.")] = "http://127.0.0.1:9108",
+    desk: Annotated[str | None, typer.Option("--desk", help="Where the safety desk's pages are.")] = None,
     window: Annotated[Size, typer.Option("--window", help="The window that is shown first.")] = Size.MINUTE,
     by: Annotated[By, typer.Option("--by", help="What the flow is divided by first.")] = By.FEED,
     once: Annotated[bool, typer.Option("--once", help="Print one frame and exit: 0 fine, 1 not, 3 no answer.")] = False,
@@ -25,11 +26,11 @@ def top(
     """
     if once:
         memory = Memory(datetime.now(UTC))
-        seen = ask(monitor)
+        seen = ask(monitor, desk)
         memory.take(seen)
         for line in frame(memory, window, by, seen.at, alerts=None):
             print(line.plain.rstrip())
         raise typer.Exit(Exit.DONE if seen.fine else Exit.FOUND)
     from services.cli.top_app import Top
 
-    Top(monitor, window, by).run()
+    Top(monitor, window, by, desk).run()

@@ -32,8 +32,9 @@ class Top(App[None]):
         Binding("3", "window('1d')", "day"),
     ]
 
-    def __init__(self, monitor: str, window: Size, by: By) -> None:
+    def __init__(self, monitor: str, window: Size, by: By, desk: str | None = None) -> None:
         super().__init__(ansi_color=True)
+        self.desk = desk
         self.monitor, self.window, self.by = monitor, window, by
         self.memory = Memory(datetime.now(UTC))
         self._asking = False
@@ -61,7 +62,7 @@ class Top(App[None]):
     def _ask(self) -> None:
         answer: Seen | str
         try:
-            answer = ask(self.monitor)
+            answer = ask(self.monitor, self.desk)
         except UnreachableError as error:
             answer = str(error)
         self.call_from_thread(self._take, answer)

@@ -92,6 +92,21 @@ class Figures(msgspec.Struct, frozen=True):
     conditions: list[Alert] | None = None
 
 
+class ClosedGate(msgspec.Struct, frozen=True):
+    """The closed gate as the desk sees it; `records` is None where it is not known how many wait."""
+
+    raised: datetime
+    records: int | None
+    level: int
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The desk's page `/holds`: open holds by level, and the gate where it is closed."""
+
+    open: dict[str, int]
+    gate: ClosedGate | None
+
+
 class _Health(msgspec.Struct):
     progress: bool
 
@@ -103,6 +118,7 @@ class Seen(NamedTuple):
     progress: bool
     page: Figures
     windows: dict[Size, Window]
+    held: Held | None = None
 
     @property
     def knows(self) -> bool:
@@ -115,8 +131,11 @@ class Seen(NamedTuple):
         return self.knows and self.progress and self.page.conditions == []
 
 
-def ask(monitor: str) -> Seen:
+def ask(monitor: str, desk: str | None = None) -> Seen:
     """Ask the monitor for everything; windows are the last whole ones, and the day so far.
+
+    Args:
+        desk: where the safety desk's pages are. A desk that does not answer, or does not know yet, is no error.
 
     Raises:
         MonitorUnreachableError: there is no answer, or none of a monitor.
@@ -135,7 +154,21 @@ def ask(monitor: str) -> Seen:
         reason = getattr(error, "reason", error)
         what = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
         raise MonitorUnreachableError(f"the monitor at `{monitor}` does not answer: {what}") from error
-    return Seen(at, health.progress, pages[Size.DAY], windows)
+    return Seen(at, health.progress, pages[Size.DAY], windows, ask_desk(desk) if desk else None)
+
+
+def ask_desk(desk: str) -> Held | None:
+    """What the safety desk knows; None where that is nothing.
+
+    Raises:
+        ConfigError: `desk` is no address.
+    """
+    if not desk.startswith(("http://", "https://")):
+        raise ConfigError("top", ["`--desk` is an address such as http://127.0.0.1:9109"])
+    try:
+        return msgspec.json.decode(_get(f"{desk.rstrip('/')}/holds"), type=Held)
+    except (msgspec.DecodeError, OSError, http.client.HTTPException, ValueError):
+        return None
 
 
 def _get(url: str) -> bytes:

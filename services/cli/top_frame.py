@@ -10,6 +10,7 @@ from rich.text import Text
 
 from services.cli.top_data import (
     Alert,
+    Held,
     Seen,
     Waiting,
     Window,
@@ -110,15 +111,25 @@ def _body(memory: Memory, seen: Seen, size: Size, by: By, alerts: int | None) ->
     chains = seen.page.chains
     faults = [None, None] if chains is None else [sum(c.gaps for c in chains), sum(c.doubles for c in chains)]
     gaps = f"ledger gaps {_number(faults[0])}, doubles {_number(faults[1])}"
-    hint = "gate, holds: ? (see gate state, audit holds)"
+    held = seen.held
+    grave = held is not None and (held.gate is not None or any(held.open.get(level) for level in ("1", "2")))
     return [
-        Text.assemble((f"{gaps}   ", "bold red" if any(faults) else ""), (hint, "dim")),
+        Text.assemble((f"{gaps}   ", "bold red" if any(faults) else ""), (_held(held), "bold red" if grave else "dim")),
         *_alerts(seen.page.conditions, alerts),
         Text(""),
         *_lags(seen.page.lag),
         Text(""),
         *_flow(seen.windows[size], size, by, sorted(memory.names[by])),
     ]
+
+
+def _held(held: Held | None) -> str:
+    """The gate, and records held whole that nobody looked at."""
+    if held is None:
+        return "gate, holds: ? (see gate state, safety list)"
+    wait = "" if held.gate is None else f" ({_number(held.gate.records)} wait)"
+    late = sum(held.open.get(level, 0) for level in ("1", "2"))
+    return f"gate {'closed' if held.gate else 'open'}{wait}, holds {sum(held.open.values()):,}, {late:,} escalated"
 
 
 def _alerts(found: list[Alert] | None, shown: int | None) -> list[Text]:

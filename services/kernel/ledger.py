@@ -116,6 +116,23 @@ def opened(source: tuple[str, int, int], *, by: str, why: str, now: int, second:
     )  # fmt: skip
 
 
+def looked(
+    source: tuple[str, int, int], *, agency: str | None, feed: str | None, by: str, reference: str, now: int
+) -> Message:
+    """The entry of a person who looked at the source of a record held whole, with their acknowledgement.
+
+    Args:
+        source: topic, partition and offset of the record.
+        by: the person's own identifier at their agency.
+        reference: number of the case under which they looked.
+    """
+    return _by_hand(
+        "safety", Operation.CONSULTATION, f"{by}/{reference}/{source}", now,
+        source={"topic": source[0], "partition": source[1], "offset": source[2], "previous": -1},
+        agency=agency, feed=feed, outcome="consulted", by=by, why="safety", reference=reference,
+    )  # fmt: skip
+
+
 def tallied(day: str, *, by: str, why: str, now: int) -> Message:
     """The entry of a person who has the masks of a day counted by class; committed before details are opened."""
     return _by_hand(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
-import orjson
 
+from services.kernel import safety
 from services.kernel.detail import Detail, seal_detail
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Header, Inbound, Message, Outcome
@@ -14,8 +14,6 @@ from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason
 
 TOPIC = "quarantine"
-#: The police safety desk reads this: a record held whole must not silence a danger.
-SAFETY_TOPIC = "ops.safety"
 
 
 class SetAside(msgspec.Struct, frozen=True):
@@ -70,8 +68,13 @@ def outcome(
         reason,
         messages=(
             message(record, reason, sealer=sealer),
-            safety_alert(
-                (record.topic, record.partition, record.offset), record.timestamp, reason, agency=agency, feed=feed
+            safety.hold(
+                (record.topic, record.partition, record.offset),
+                record.timestamp,
+                reason,
+                agency=agency,
+                feed=feed,
+                risk=safety.grade_of(record, reason, feed),
             ),
         ),
         agency=agency,
@@ -80,28 +83,6 @@ def outcome(
         detail=seal_detail(Detail(reason=reason.value), sealer),
         versions=versions,
     )
-
-
-def safety_alert(
-    source: tuple[str, int, int], at: int, reason: Reason, *, agency: str | None, feed: str | None
-) -> Message:
-    """Where a record stands that was held whole, for the people who must look at the source. No content.
-
-    Args:
-        source: topic, partition and offset.
-        at: milliseconds since the epoch, UTC.
-    """
-    topic, partition, offset = source
-    body = {
-        "v": 1,
-        "time": rfc3339(at),
-        "agency": agency,
-        "feed": feed,
-        "source": {"topic": topic, "partition": partition, "offset": offset},
-        "risk": "unknown",
-        "reason": reason.coarse.value,
-    }
-    return Message(SAFETY_TOPIC, None, orjson.dumps(body))
 
 
 def read(opened: bytes) -> SetAside:

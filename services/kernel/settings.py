@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     canary_deadline_s: float = Field(default=60.0, gt=0, le=3600, description="until a canary must have arrived")
     canary_slots: int = Field(default=4, ge=0, le=1000, description="router slots that a closing fences")
     drift_accepted: str = Field(default="", description="producers whose past begins anew: `agency/feed@time`, commas")
+    desk_first_s: float = Field(default=900.0, gt=0, le=86400, description="until a hold nobody looked at escalates")
+    desk_second_s: float = Field(default=3600.0, gt=0, le=86400, description="until it escalates again")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="0: no metrics server")
     kafka_bootstrap: str = ""
     kafka_security_protocol: str = "SASL_SSL"

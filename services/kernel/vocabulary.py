@@ -150,6 +150,15 @@ _COARSE: dict[Reason, CoarseReason] = {
 }  # fmt: skip
 
 
+class Risk(StrEnum):
+    """How grave the agency coded a person's danger. What nobody graded, or could not be read, is `unknown`."""
+
+    UNKNOWN = "unknown"
+    STANDARD = "standard"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
 class Operation(StrEnum):
     """Words of section 62 of the Data Protection Act 2018."""
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from services.kernel import canary, quarantine
+from services.kernel import canary, quarantine, safety
 from services.kernel.attestation import HEADER, AttestationError, Claims, verify
 from services.kernel.consent import Book
 from services.kernel.detail import Detail, seal_detail
@@ -21,7 +21,7 @@ from services.kernel.jsonio import BadJson, canonical, parse
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Batch, Decision, Inbound, Message, Outcome
 from services.kernel.sealing import Sealer
-from services.kernel.vocabulary import OutcomeKind, Reason
+from services.kernel.vocabulary import OutcomeKind, Reason, Risk
 from services.router.answer import Answer, ask
 from services.router.areas import Areas, load_areas
 from services.router.headers import PartnerKeys, partner_headers
@@ -148,7 +148,8 @@ class RouterStep:
         answers = [self._fitting(answer, built) for answer in answers]
         messages = tuple(self._message(a, built, claims, moment) for a in answers if a.ruling.allowed)  # 6
         if not messages:
-            done = self._withheld(claims, _reason(answers, finds, self._rules), answers, finds, moment)
+            risk = safety.grade(claims.feed, value)
+            done = self._withheld(claims, _reason(answers, finds, self._rules), answers, finds, moment, risk)
         else:
             done = self._outcome(OutcomeKind.FORWARDED, claims, answers, moment, messages=messages)
         return _watched(done, claims.canary) if claims.canary is not None else done  # 7
@@ -233,14 +234,15 @@ class RouterStep:
         return Message(partner.topic, keys.message_key(claims.record), canonical(view.value), headers)
 
     def _withheld(
-        self, claims: Claims | None, reason: Reason, answers: Any, finds: list[Find], moment: Moment
-    ) -> Outcome:
+        self, claims: Claims | None, reason: Reason, answers: Any, finds: list[Find], moment: Moment,
+        risk: Risk = Risk.UNKNOWN,
+    ) -> Outcome:  # fmt: skip
         marks = tuple((find.pointer, "residual", find.why, find.start, find.end) for find in finds)
         detail = seal_detail(Detail(reason=reason.value, masks=marks), self._sealer)
         alerts: tuple[Message, ...] = ()
         if claims and reason in HELD_WHOLE:
-            alert = quarantine.safety_alert(claims.source, moment.now, reason, agency=claims.agency, feed=claims.feed)
-            alerts = (alert,)
+            about = {"agency": claims.agency, "feed": claims.feed}
+            alerts = (safety.hold(claims.source, moment.now, reason, risk=risk, **about),)
         return self._outcome(
             OutcomeKind.WITHHELD, claims, answers, moment, messages=alerts, reason=reason, detail=detail
         )

@@ -21,9 +21,16 @@ from services.cli.app import app
 from services.cli.top_app import Top
 from services.cli.top_data import Alert, MonitorUnreachableError, ask
 from services.cli.top_frame import By, Memory, _alerts, clean, frame, span
+from services.desk.closed import ClosedGate
+from services.desk.desk import Desk
+from services.desk.register import Pace, Register
+from services.kernel import safety
 from services.kernel.errors import ConfigError, Exit
 from services.kernel.kafka.lag import Position
 from services.kernel.kafka.topology_file import load_topology
+from services.kernel.record import Inbound
+from services.kernel.sensitive import SensitiveBytes
+from services.kernel.vocabulary import Reason, Risk
 from services.kernel.web import serve
 from services.monitor import watch as module
 from services.monitor.watch import Watch
@@ -124,6 +131,37 @@ def test_what_is_not_known_is_never_nought(monitor: Monitor) -> None:
     assert "UTC, ? not known" in next(one for one in said if one.startswith("FLOW"))
     monitor.ledger.ready = True
     assert lines(monitor.address)[0].startswith("BEHIND ?  since ")
+
+
+def test_holds_and_the_gate_are_those_of_the_desk_and_not_known_without_it(monitor: Monitor) -> None:
+    def second(desk: str | None) -> str:
+        memory = Memory(datetime.now(UTC))
+        memory.take(ask(monitor.address, desk))
+        return frame(memory, Size.MINUTE, By.FEED, datetime.now(UTC))[1].plain
+
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    assert "gate, holds: ?" in second(None)
+    assert "gate, holds: ?" in second(address)  # nobody answers
+    gate = ClosedGate({})
+    gate.since, gate.waiting = 0, None
+    desk = Desk(Register(), gate, Pace(1, 2), clock=lambda: 10, took=print)
+    server = serve(port, {"/holds": lambda _: desk.page()})
+    assert server is not None
+    try:
+        assert "gate, holds: ?" in second(address)  # it has not read its topics
+        hold = safety.hold(("redacted", 0, 1), 0, Reason.FAULT, agency=None, feed=None, risk=Risk.UNKNOWN)
+        desk.told(Inbound(safety.TOPIC, 0, 0, 9, None, SensitiveBytes(hold.value or b"")))
+        desk.ready = True
+        desk.show()
+        assert "gate closed (? wait), holds 1, 1 escalated" in second(address)
+        assert "gate closed (? wait)" in once(monitor.address, "--desk", address).output
+        assert len(second(address)) <= 80
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(ConfigError, match="--desk"):
+        ask(monitor.address, "desk:9108")
 
 
 def test_rows_stay_when_their_figures_are_not_known_any_more(monitor: Monitor) -> None:

@@ -12,6 +12,11 @@ from prometheus_client.registry import Collector
 
 from services.canary.plant import Planted, Planter
 from services.canary.watch import Watcher
+from services.desk.closed import ClosedGate
+from services.desk.desk import Desk
+from services.desk.metrics import Metrics as DeskMetrics
+from services.desk.metrics import delays
+from services.desk.register import Pace, Register
 from services.kernel import telemetry
 from services.kernel.kafka.statistics import Statistics
 from services.kernel.kafka.topology import load_topology
@@ -54,7 +59,7 @@ def samples() -> dict[str, set[str]]:
         telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
         ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
     ]  # fmt: skip
-    shown += [watcher(), DriftMetrics(Drifting())]
+    shown += [watcher(), desk(), DriftMetrics(Drifting())]
     registry = CollectorRegistry()
     for collector in shown:
         registry.register(collector)
@@ -75,6 +80,16 @@ def watcher() -> Watcher:
     made.planted(one)
     made._seconds["marac"] = 1.0
     return made
+
+
+def desk() -> DeskMetrics:
+    """That of the safety desk, with a closed gate behind which records wait."""
+    gate, delay = ClosedGate({}), delays()
+    gate.since, gate.waiting = 0, 3
+    made = Desk(Register(), gate, Pace(1, 2), clock=lambda: 0, took=delay.observe)
+    made.show()
+    made.ready = True
+    return DeskMetrics(made, delay, load_topology())
 
 
 def families(registry: CollectorRegistry) -> list[Any]:

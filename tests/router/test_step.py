@@ -290,6 +290,15 @@ def test_a_role_that_the_schema_does_not_know_is_a_policy_error() -> None:
     assert (outcome.kind, outcome.reason) == (OutcomeKind.WITHHELD, Reason.POLICY_ERROR)
 
 
+@pytest.mark.parametrize(("level", "risk"), [("high", "high"), (None, "unknown"), ("Fooish", "unknown")])
+def test_a_record_held_whole_carries_the_grade_that_its_agency_coded(level: str | None, risk: str) -> None:
+    value = {**police_crime(), "referral": {"riskLevel": level}}
+    outcome = route(value, roles=("passer_by",), agency="marac-office", feed="marac")
+    assert outcome.reason is Reason.POLICY_ERROR
+    (alert,) = outcome.messages
+    assert orjson.loads(alert.value or b"")["risk"] == risk
+
+
 def test_a_view_that_does_not_validate_is_refused_for_its_partner_alone() -> None:
     value = police_crime()
     value["incident"]["narrative"] = 7

@@ -10,11 +10,12 @@ import pyrage
 import pytest
 
 from services.cli.quarantine import Why
-from services.kernel import ledger, quarantine
+from services.kernel import ledger, quarantine, safety
 from services.kernel.record import Decision, Inbound, Outcome
+from services.kernel.safety import Acknowledgement
 from services.kernel.sealing import Sealer
 from services.kernel.sensitive import SensitiveBytes
-from services.kernel.vocabulary import CoarseReason, Operation, OutcomeKind, Reason, Role
+from services.kernel.vocabulary import CoarseReason, Operation, OutcomeKind, Reason, Risk, Role
 from tests.locks import LOCK
 from tests.schemas.files import FEEDS, MESSAGES, SCHEMAS, Schema, read
 
@@ -106,6 +107,23 @@ def test_vocabularies_are_the_codes_own() -> None:
     assert set(properties["feed"]["enum"]) == {*FEEDS, None}
 
 
+def test_grades_of_an_alert_are_the_codes_own() -> None:
+    assert set(message("safety-alert")["properties"]["risk"]["enum"]) == set(Risk)
+
+
+@pytest.mark.parametrize("feed", safety.GRADES)
+def test_a_grade_is_a_code_of_its_feed_and_every_code_is_a_grade(feed: str) -> None:
+    node = read(SCHEMAS / "feeds" / f"{feed}.json")
+    for key in safety.GRADES[feed]:
+        node = node["properties"][key]
+    assert node["confluent:tags"] == ["CODE"]
+    for value in node["enum"]:
+        nested: Any = value
+        for key in reversed(safety.GRADES[feed]):
+            nested = {key: nested}
+        assert safety.grade(feed, nested) == (value or Risk.UNKNOWN)
+
+
 def test_quarantine_envelope_holds_coarse_reasons_only() -> None:
     headers = {
         "content-type": "application/age", "sr-reason": "content", "sr-source-topic": "agency.gmp.police-crime",
@@ -134,12 +152,20 @@ def test_consent_control_and_alerts() -> None:
     }  # fmt: skip
     assert valid("control", gate)
     assert not valid("control", {**gate, "state": "ajar"})
-    alert = {
-        "v": 1, "time": TIME, "agency": "gmp", "feed": "police-crime", "risk": "unknown", "reason": "system",
-        "source": {"topic": "agency.gmp.police-crime", "partition": 1, "offset": 7},
-    }  # fmt: skip
+    source = ("agency.gmp.police-crime", 1, 7)
+    made = safety.hold(source, 1_770_000_000_000, Reason.CRASHED, agency="gmp", feed="police-crime", risk=Risk.HIGH)
+    assert made.value is not None
+    alert = orjson.loads(made.value)
     assert valid("safety-alert", alert)
+    assert not valid("safety-alert", {**alert, "risk": "severe"})
     assert not valid("safety-alert", {**alert, "text": "x"})
+    said = Acknowledgement(alert["id"], TIME, "18204", "INC-7").message
+    assert said.value is not None
+    assert valid("safety-acknowledgement", orjson.loads(said.value))
+    assert not valid("safety-acknowledgement", {**orjson.loads(said.value), "note": "x"})
+    entry_of_it = ledger.looked(source, agency="gmp", feed=None, by="18204", reference="INC-7", now=1_770_000_000_000)
+    assert entry_of_it.value is not None
+    assert valid("ledger-entry", orjson.loads(entry_of_it.value))
     ops = {
         "v": 1, "time": TIME, "service": "redactor", "instance": "redactor-0", "event": "flood_stop",
         "severity": "critical", "topic": "agency.gmp.police-crime", "partition": 1, "offset": 7, "count": 40,

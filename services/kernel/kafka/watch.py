@@ -1,9 +1,9 @@
-"""Keep up with a topic of one partition: read to its end before each batch, and remember nothing but what is told."""
+"""Keep up with topics: read to their end before each batch, and remember nothing but what is told."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -15,18 +15,19 @@ _PASSING = {KafkaError._TIMED_OUT, KafkaError._UNKNOWN_PARTITION}
 
 
 class Watch:
-    """Follows topics of one partition each, from their beginning.
+    """Follows topics from their beginning.
 
     Args:
+        topics: names; with their number of partitions where that is not one each.
         name: prefix of the group name, which the principal's permissions must cover.
-        told: called with each record once, in the order of its topic.
+        told: called with each record once, in the order of its partition.
         wait: seconds that one reading may take.
     """
 
     def __init__(
         self,
         config: Mapping[str, str],
-        topics: list[str],
+        topics: Sequence[str] | Mapping[str, int],
         *,
         name: str,
         told: Callable[[Inbound], None],
@@ -47,11 +48,12 @@ class Watch:
         #: Asks for the ends on a connection of its own, for a broker answers in order and a fetch waits for data. The
         #: end is that of all that was appended: what a transaction has not made visible yet is waited for.
         self._asker = Consumer({**settings, "isolation.level": "read_uncommitted"})
-        self._partitions = [TopicPartition(topic, 0, 0) for topic in topics]
+        counts = topics if isinstance(topics, Mapping) else dict.fromkeys(topics, 1)
+        self._partitions = [TopicPartition(topic, n, 0) for topic, count in counts.items() for n in range(count)]
         self._consumer.assign(self._partitions)
         self._told = told
         self._wait = wait
-        self._reached = dict.fromkeys(topics, 0)
+        self._reached = {(partition.topic, partition.partition): 0 for partition in self._partitions}
 
     def fresh(self) -> bool:
         """Read every topic to the end that it has now; False where that did not come off in time.
@@ -63,23 +65,24 @@ class Watch:
         ends = self._ends()
         if ends is None:
             return False
-        while any(self._reached[topic] < end for topic, end in ends.items()):
+        while any(self._reached[place] < end for place, end in ends.items()):
             if time.monotonic() > started + self._wait:
                 return False
             self._take(0.05)
         return True
 
-    def _ends(self) -> dict[str, int] | None:
-        """The end of each topic; None where the broker does not say."""
+    def _ends(self) -> dict[tuple[str, int], int] | None:
+        """The end of each partition; None where the broker does not say."""
         ends = {}
         for partition in self._partitions:
             try:
-                _, ends[partition.topic] = self._asker.get_watermark_offsets(partition, timeout=self._wait)
+                _, end = self._asker.get_watermark_offsets(partition, timeout=self._wait)
             except KafkaException as error:
                 if is_transient(error.args[0]) or error.args[0].code() in _PASSING:
                     self._look_again(partition.topic)
                     return None
                 raise translate(error, f"reading `{partition.topic}`") from error
+            ends[partition.topic, partition.partition] = end
         return ends
 
     def _look_again(self, topic: str) -> None:
@@ -103,9 +106,9 @@ class Watch:
         if error is None:
             record = inbound(message)
             self._told(record)
-            self._reached[record.topic] = record.offset + 1
+            self._reached[record.topic, record.partition] = record.offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:
-            self._reached[str(message.topic())] = int(message.offset() or 0)
+            self._reached[str(message.topic()), int(message.partition() or 0)] = int(message.offset() or 0)
         elif not is_transient(error):
             raise translate(error, "reading what the service must know before it publishes")
 
