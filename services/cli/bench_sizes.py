@@ -47,10 +47,10 @@ def sizes(
             outcome = step(record, Batch(now=_NOW))
             if outcome.kind is not OutcomeKind.REDACTED:
                 raise ConfigError("bench", [f"a record of {size:,} bytes was {outcome.kind}"])
-            count, started = 0, time.process_time()
-            while (spent := time.process_time() - started) < seconds:
+            count, spent, started = 0, 0.0, time.process_time()
+            while spent < seconds:
                 step(record, Batch(now=_NOW))
-                count += 1
+                count, spent = count + 1, time.process_time() - started
             made.append({"text_characters": length, "bytes_a_record": size, "records_a_second": count / spent})
     if as_json:
         print(json.dumps(made, indent=2))
