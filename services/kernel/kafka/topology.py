@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from services.kernel.errors import ConfigError, RefusedError, UnreachableError
+from services.kernel.kafka import accounts
 from services.kernel.kafka.admin_types import (
     AclBinding,
     AclBindingFilter,
@@ -29,7 +30,7 @@ from services.kernel.kafka.admin_types import (
     TopicMetadata,
 )
 from services.kernel.kafka.topology_file import Acl, Topic, Topology, load_topology, parse_topology, topology_path
-from services.kernel.kafka.topology_plan import Change, ChangeKind, State, TopicState, Wanted, plan
+from services.kernel.kafka.topology_plan import REPORTED, Change, ChangeKind, State, TopicState, Wanted, plan
 
 __all__ = [
     "Change",
@@ -99,12 +100,11 @@ def apply(config: Mapping[str, str], topology: Topology, *, profile: str, second
     admin.grant(_of(changes, ChangeKind.GRANT))  # 3
     admin.revoke(_of(changes, ChangeKind.REVOKE))
     admin.first_offsets(_of(changes, ChangeKind.FIRST_OFFSET))  # 4
-    done = [c for c in changes if c.kind is not ChangeKind.UNMANAGED]
-    return [*done, *_of(changes, ChangeKind.UNMANAGED)]
+    return sorted(changes, key=lambda change: change.kind in REPORTED)
 
 
 def read_state(config: Mapping[str, str], topology: Topology, *, seconds: float = DEADLINE) -> State:
-    """What the broker has: topics with their own settings, permissions, positions of the file's groups."""
+    """What the broker has: topics with their own settings, permissions, positions of the file's groups, accounts."""
     return _Admin(config, seconds).state(topology)
 
 
@@ -154,6 +154,7 @@ class _Admin:
                 group: self._positions(group, _partitions(topology.topics_of(group), topics))
                 for group in topology.groups
             },
+            accounts=accounts.known(self._config, seconds=self._left()),
         )
 
     def create_topics(self, changes: list[Change], replication: int) -> None:

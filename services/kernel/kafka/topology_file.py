@@ -17,6 +17,8 @@ from services.kernel.paths import ROOT
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Cleanup = Literal["compact", "delete"]
 
+#: Accounts of the broker itself; every other one is a principal of the file.
+INNER = frozenset({"broker", "controller"})
 DAY_MS = 24 * 60 * 60 * 1000
 _NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 _SPEC = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*(?:[.-]?\*)?")
