@@ -31,6 +31,8 @@ class Event(StrEnum):
     QUARANTINE_BURST = "quarantine_burst"
     LAG_UNKNOWN = "lag_unknown"
     RETENTION_QUARTER = "retention_quarter"
+    TOPOLOGY_DIFFERS = "topology_differs"
+    TOPOLOGY_UNKNOWN = "topology_unknown"
 
 
 class Limits(NamedTuple):

@@ -18,6 +18,7 @@ from services.kernel.ledger import TOPIC
 from services.monitor import alerts, report
 from services.monitor.alerts import Board, Condition, Event, Limits
 from services.monitor.app import Ledger
+from services.monitor.beside import Part
 from services.monitor.lag import Lag, Lags
 from services.monitor.state import Mark
 from services.monitor.windows import Size, add_up
@@ -43,15 +44,18 @@ class Watch:
 
     Args:
         config: librdkafka's connection settings.
+        parts: what else stands on the page of figures, by name, and is alerted.
     """
 
     def __init__(
-        self, ledger: Ledger, config: Mapping[str, str], topology: Topology, *, slot: int, limits: Limits | None = None
-    ) -> None:
+        self, ledger: Ledger, config: Mapping[str, str], topology: Topology, *, slot: int, limits: Limits | None = None,
+        parts: Mapping[str, Part] | None = None,
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._config = dict(config)
         self._slot = slot
         self._limits = limits or Limits()
+        self._parts = dict(parts or {})
         groups = {
             group: [(topic.name, topic.partitions) for topic in topology.topics_of(group)] for group in topology.groups
         }
@@ -141,6 +145,7 @@ class Watch:
             "chains": report.chains(items) if mark else None,
             "lag": None if lags is None else [lag._asdict() for lag in lags],
             "conditions": [alerts.as_json(one) for one in self._board.standing()] if looked else None,
+            **{name: part.figures() for name, part in self._parts.items()},
         }
 
     def _fresh(self) -> bool:
@@ -173,6 +178,7 @@ class Watch:
                 raise
             conditions.append(Condition(Event.LAG_UNKNOWN, "warning"))
         conditions += self._bursts()
+        conditions += [condition for part in self._parts.values() for condition in part.conditions()]
         due = self._board.due(conditions, now=time.monotonic())
         self._looked = time.monotonic()
         self._say(due)  # 2

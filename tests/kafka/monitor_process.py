@@ -18,10 +18,11 @@ from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
 class Monitor:
     """The service as a process."""
 
-    def __init__(self, broker: EmbeddedKafka, folder: Path) -> None:
+    def __init__(self, broker: EmbeddedKafka, folder: Path, **settings: str) -> None:
         (self.port,) = free_ports(1)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
         self._environment = kept | broker.environment("monitor") | {"SR_METRICS_PORT": str(self.port)}
+        self._environment |= {"SR_TOPOLOGY_PROFILE": "embedded"} | settings
         self.log = folder / "monitor.log"
         self.start()
 

@@ -282,6 +282,22 @@ def test_an_account_that_the_file_does_not_name_is_found_and_so_is_one_that_lack
     assert left_to_do(broker) == []
 
 
+def test_a_principal_that_may_look_at_settings_but_not_at_permissions_is_refused(
+    broker: EmbeddedKafka, admin: AdminClient
+) -> None:
+    """The broker's refusal looks like a broker without permissions: all of them would seem to lack."""
+    whole = Acl(principal="monitor", resource="broker", name="kafka-cluster", prefix=False, operation="describe")
+    config = broker.client_config("monitor")
+    assert [c for c in topology.check(config, TOPOLOGY, profile="embedded") if c.kind is not ChangeKind.UNMANAGED] == []
+    for future in admin.delete_acls([topology._filter(whole)]).values():
+        assert len(future.result(20)) == 1
+    try:
+        with pytest.raises(RefusedError, match="no permissions"):
+            topology.check(config, TOPOLOGY, profile="embedded")
+    finally:
+        topology.apply(broker.client_config("admin"), TOPOLOGY, profile="embedded")
+
+
 def test_a_principal_that_may_not_ask_for_accounts_knows_none(broker: EmbeddedKafka) -> None:
     for _ in range(3):  # asked straight on, the library would end this process
         assert accounts.known(broker.client_config("router"), seconds=20) is None

@@ -113,6 +113,15 @@ def test_only_the_redactor_the_auditor_and_a_replay_may_read_agency_topics() -> 
     assert readers == {"redactor", "cli-auditor", "cli-replay"}
 
 
+def test_only_the_monitor_looks_at_the_broker_as_a_whole_and_it_only_describes() -> None:
+    whole = {acl for acl in TOPOLOGY.acls if acl.resource == "broker" or acl.name == "*"}
+    assert {(acl.principal, acl.resource, acl.name, acl.prefix, acl.operation) for acl in whole} == {
+        ("monitor", "broker", "kafka-cluster", False, "describe"),
+        ("monitor", "topic", "*", False, "describe"),
+        ("monitor", "topic", "*", False, "describe_configs"),
+    }
+
+
 def test_who_may_write_to_partners_and_to_the_topics_of_agencies() -> None:
     writers = {(a.principal, a.name) for a in TOPOLOGY.acls if a.operation == "write" and a.resource == "topic"}
     assert {who for who, name in writers if name.startswith("partner.")} == {"router", "cli-leak"}  # recalls
@@ -157,6 +166,10 @@ def test_every_fault_is_listed_at_once() -> None:
         (("groups", "redactor"), ["agncy.*"], "agncy"),
         (("principals", "monitor", "read"), ["ledgr"], "ledgr"),
         (("principals", "router", "transactions"), ["*"], "neither a name nor a prefix"),
+        (("principals", "monitor", "read"), ["*"], "neither a name nor a prefix"),
+        (("principals", "monitor", "write"), ["*"], "neither a name nor a prefix"),
+        (("principals", "monitor", "describe_configs"), ["ledgr"], "ledgr"),
+        (("principals", "monitor", "cluster"), ["alter"], "alter"),
         (("partners",), ["a-b", "a-b-c"], "overlap"),
         (("partners",), ["a", "a"], "twice"),
         (("partners",), ["a.b"], "must not hold"),

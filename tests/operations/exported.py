@@ -19,6 +19,7 @@ from services.kernel.progress import Progress
 from services.kernel.record import Message
 from services.kernel.vocabulary import OutcomeKind
 from services.ledger import metrics as ledger
+from services.monitor.differences import Differences
 from services.monitor.lag import Lag
 from services.monitor.metrics import Metrics
 from tests.monitor.test_report import View
@@ -52,7 +53,7 @@ def samples() -> dict[str, set[str]]:
         telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
         ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
     ]  # fmt: skip
-    shown.append(watcher())
+    shown += [watcher(), differences()]
     registry = CollectorRegistry()
     for collector in shown:
         registry.register(collector)
@@ -72,6 +73,13 @@ def watcher() -> Watcher:
     made = Watcher(planter, slot=0, close=print, tell=print, deadline_ms=1, clock=lambda: 0)
     made.planted(one)
     made._seconds["marac"] = 1.0
+    return made
+
+
+def differences() -> Differences:
+    """The monitor's comparison of broker and file, after one."""
+    made = Differences(list, every=300.0)
+    made._look()
     return made
 
 

@@ -41,7 +41,7 @@ def known(config: Mapping[str, str], *, seconds: float) -> frozenset[str] | None
     """
     admin = AdminClient({**config, "log_level": 0})  # kept until the answer is there: its end takes its questions back
     try:
-        if not _may_ask(admin, seconds):
+        if not may_describe(admin, seconds=seconds):
             return None
         asked: Any = admin.describe_user_scram_credentials()
         return frozenset(_answer(asked, seconds)) or None
@@ -67,7 +67,7 @@ def ensure(config: Mapping[str, str], passwords: Mapping[str, str], *, seconds: 
     """
     admin = AdminClient({**config, "log_level": 0})
     try:
-        if not _may_ask(admin, seconds):
+        if not may_describe(admin, seconds=seconds):
             raise RefusedError("the broker tells this principal no accounts: use an administrator's")
         asked: Any = admin.describe_user_scram_credentials()
         there = set(_answer(asked, seconds))
@@ -84,9 +84,15 @@ def ensure(config: Mapping[str, str], passwords: Mapping[str, str], *, seconds: 
     return len(missing), sorted(there - set(passwords) - INNER)
 
 
-def _may_ask(admin: AdminClient, seconds: float) -> bool:
-    """Whether this principal may ask for accounts. Asked first, for librdkafka 2.16.0 destroys its memory where the
-    broker refuses that question (`munmap_chunk(): invalid pointer`), and with it the process.
+def may_describe(admin: AdminClient, *, seconds: float) -> bool:
+    """Whether this principal may ask for accounts and permissions.
+
+    Asked first, for librdkafka 2.16.0 hears no refusal of these questions: it answers that there are no permissions at
+    all, and for accounts destroys its memory (`munmap_chunk(): invalid pointer`), and with it the process.
+
+    Raises:
+        UnreachableError: the broker does not answer in `seconds`.
+        KafkaException: it does not answer as it should.
     """
     cluster = _answer(admin.describe_cluster(include_authorized_operations=True), seconds)
     return AclOperation.DESCRIBE in (cluster.authorized_operations or ())
