@@ -20,6 +20,7 @@ from services.monitor import web
 from services.monitor.app import NAME, Ledger
 from services.monitor.differences import COMPARE_S, Differences
 from services.monitor.metrics import Metrics
+from services.monitor.reconciled import Reconciled
 from services.monitor.watch import Watch, teller
 
 log = structlog.get_logger()
@@ -46,16 +47,19 @@ def start(settings: Settings) -> None:
         partial(kafka.check, config, topology, profile=settings.topology_profile, seconds=COMPARE_S),
         every=settings.topology_every_s,
     )
-    parts = {"topology": differences}
+    reconciled = Reconciled(config)
+    parts: dict[str, Differences | Reconciled] = {"topology": differences, "reconciled": reconciled}
     watch = Watch(ledger, config, topology, slot=settings.slot, parts=parts)
     serve(settings.metrics_port, web.pages(watch), Metrics(watch, topology), *parts.values())
     watch.start()
     differences.start()
+    reconciled.start()
     try:
         loop.run_until_complete(_run(ledger, stop, slot=settings.slot))
     finally:
         watch.close()
         differences.close()
+        reconciled.close()
         loop.close()
 
 

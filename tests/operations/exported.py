@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from services.ledger import metrics as ledger
 from services.monitor.differences import Differences
 from services.monitor.lag import Lag
 from services.monitor.metrics import Metrics
+from services.monitor.reconciled import Reconciled, Statement
 from tests.monitor.test_report import View
 from tests.monitor.test_state import DELIVERIES, straight
 
@@ -53,7 +55,7 @@ def samples() -> dict[str, set[str]]:
         telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
         ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
     ]  # fmt: skip
-    shown += [watcher(), differences()]
+    shown += [watcher(), differences(), reconciled()]
     registry = CollectorRegistry()
     for collector in shown:
         registry.register(collector)
@@ -80,6 +82,13 @@ def differences() -> Differences:
     """The monitor's comparison of broker and file, after one."""
     made = Differences(list, every=300.0)
     made._look()
+    return made
+
+
+def reconciled() -> Reconciled:
+    """The monitor's view of the last whole pass, after one."""
+    made = Reconciled({})
+    made._last, made._seen = Statement(0, "auditor", 1, {}), time.monotonic()
     return made
 
 

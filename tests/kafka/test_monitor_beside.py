@@ -1,7 +1,8 @@
-"""Somebody changes the broker behind the file's back: the monitor says so, and no more once it is mended."""
+"""What the monitor looks at beside windows and lag: is the broker as the file says, and how far is it reconciled?"""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.kernel.kafka import topology
 from services.kernel.kafka.accounts import ensure
@@ -21,9 +23,13 @@ from services.kernel.kafka.admin_types import (
     UserScramCredentialDeletion,
 )
 from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.kafka.reader import read_all
+from services.kernel.kafka.reader import read_all, send
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.kafka.topology_file import Acl
+from services.kernel.ledger import rfc3339
+from services.kernel.record import Message
+from services.ledger import reconcile as reconciling
+from services.ledger.reconcile import Settled
 from tests.kafka.monitor_process import Monitor
 
 pytestmark = pytest.mark.kafka
@@ -111,6 +117,25 @@ def differs(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 def quiet(found: dict[str, Any]) -> bool:
     return (found.get("topology") or {}).get("differences") == NONE and not differs(found)
+
+
+def test_what_the_auditor_published_is_shown_with_its_age(broker: EmbeddedKafka, monitor: Monitor) -> None:
+    wait(monitor, quiet)
+    assert b"safe_reporting_reconciled_age_seconds " not in monitor.get("/metrics")
+    settled = Settled(5, b"r" * 32, 0, {("redactor", "agency.gmp.police-crime", 2): 17}, {})
+    stamp = rfc3339(int(time.time() * 1000))
+    key = Ed25519PrivateKey.generate()
+    text = reconciling.statement(settled, name="auditor", stamp=stamp, key=key).encode()
+    config = broker.client_config("cli-auditor")
+    send(config, [(Message("ledger.checkpoint", None, b"a checkpoint"), 0)])
+    send(config, [(Message("ledger.checkpoint", reconciling.KEY, text), 0)])
+    found = wait(monitor, lambda page: page.get("reconciled") is not None)["reconciled"]
+    assert found == {
+        "time": stamp, "by": "auditor", "entries": 5,
+        "upto": [{"service": "redactor", "topic": "agency.gmp.police-crime", "partition": 2, "offset": 17}],
+    }  # fmt: skip
+    (line,) = re.findall(rb"^safe_reporting_reconciled_age_seconds (\S+)$", monitor.get("/metrics"), re.MULTILINE)
+    assert 0 <= float(line) < 120
 
 
 def told(broker: EmbeddedKafka) -> list[dict[str, Any]]:
