@@ -41,6 +41,7 @@ class Limits(NamedTuple):
     lag_records: int = 10_000
     lag_age: float = 300.0
     still: float = 60.0
+    dark: float = 20.0
     burst_share: float = 0.2
     burst_least: int = 20
 
@@ -69,9 +70,24 @@ def of_findings(found: Iterable[Found]) -> list[Condition]:
 
 
 def of_lags(lags: Iterable[Lag], limits: Limits) -> list[Condition]:
-    """Conditions of the groups' positions. One record of lag may be the mark of a transaction: a warning only."""
-    made = []
+    """Conditions of the groups' positions. One record of lag may be the mark of a transaction: a warning only.
+
+    Partitions of which nothing is known share one condition for each topic: leaders move for some seconds, and they
+    move together.
+    """
+    lags = list(lags)
+    told = [one for one in lags if one.missing or (not one.known and one.still >= limits.dark)]
+    dark = Counter((one.group, one.topic) for one in told)
+    lost = {one.topic for one in lags if one.missing}
+    made = [
+        Condition(
+            Event.LAG_UNKNOWN, "critical" if topic in lost else "warning", topic, number=number, about=group
+        )
+        for (group, topic), number in dark.items()
+    ]  # fmt: skip
     for lag in lags:
+        if not lag.known:
+            continue
         here = Condition(Event.NO_POSITION, "critical", lag.topic, lag.partition, about=lag.group)
         if lag.records is None:
             made.append(here)
@@ -95,6 +111,8 @@ def of_expiring(found: Iterable[Position], young: Mapping[tuple[str, str, int], 
     made = []
     for one in found:
         held = one.committed
+        if one.end is None:
+            continue
         overdue = 0 if held is None else min(young.get((one.group, one.topic, one.partition), 0), one.end) - held
         if overdue > 1:  # one may be the mark of a transaction
             about = Condition(Event.RETENTION_QUARTER, "critical", one.topic, one.partition, held, overdue)

@@ -189,16 +189,19 @@ class Watch:
         end = self._positions.end(TOPIC, seconds=ASK_S)
         now = time.monotonic()
         if self._young_asked is None or now - self._young_asked > QUARTER_EVERY_S:
-            self._young = self._positions.expiring(self._quarters, now=asked, seconds=ASK_S)
+            self._young |= self._positions.expiring(self._quarters, now=asked, seconds=ASK_S)
             self._young_asked = now
-        lags = [
-            self._memory.see(p.group, p.topic, p.partition, committed=p.committed, end=p.end, now=now) for p in found
-        ]
+        lags = [self._lag(position, now) for position in found]
         if self._ledger.ready:  # the monitor's own position is in its table
             own = self._ledger.reached
             lags.append(self._memory.see("monitor", TOPIC, 0, committed=own, end=end, now=now))
         self._found = found
         self._lags, self._end, self._asked, self._asked_ms = lags, end, now, asked
+
+    def _lag(self, at: Position, now: float) -> Lag:
+        if at.end is None:
+            return self._memory.unknown(at.group, at.topic, at.partition, missing=at.missing, now=now)
+        return self._memory.see(at.group, at.topic, at.partition, committed=at.committed, end=at.end, now=now)
 
     def _bursts(self) -> list[Condition]:
         at, now = self.reach(), self.now()

@@ -121,7 +121,7 @@ def quiet(found: dict[str, Any]) -> bool:
 
 def test_what_the_auditor_published_is_shown_with_its_age(broker: EmbeddedKafka, monitor: Monitor) -> None:
     wait(monitor, quiet)
-    assert b"safe_reporting_reconciled_age_seconds " not in monitor.get("/metrics")
+    assert b"\nsafe_reporting_reconciled_age_seconds " not in monitor.get("/metrics")
     settled = Settled(5, b"r" * 32, 0, {("redactor", "agency.gmp.police-crime", 2): 17}, {})
     stamp = rfc3339(int(time.time() * 1000))
     key = Ed25519PrivateKey.generate()

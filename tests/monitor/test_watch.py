@@ -158,6 +158,23 @@ def test_a_group_without_a_position_is_alerted_once(watch: Watch, said: list[str
     assert watch.alerts() == 0
 
 
+def test_a_partition_without_a_leader_is_not_known_and_the_others_are(watch: Watch, said: list[str]) -> None:
+    places = [Position("router", "redacted", 0, 3, None), Position("router", "redacted", 1, 3, 9)]
+    broker(watch).found = places
+    watch._look()
+    dark, led = (watch.lags() or [])[:2]
+    assert (dark.known, dark.records, dark.age) == (False, None, None)
+    assert (led.known, led.records) == (True, 6)
+    assert said == []
+    watch._limits = watch._limits._replace(dark=0.0)
+    watch._look()
+    assert said == ["lag_unknown"]
+    assert watch.conditions() == {("lag_unknown", "warning"): 1}
+    broker(watch).found = [places[0]._replace(end=3), places[1]._replace(end=3)]
+    watch._look()
+    assert watch.conditions() == {}
+
+
 def test_what_waits_for_a_quarter_of_its_retention_is_alerted_before_it_is_lost(watch: Watch, said: list[str]) -> None:
     place = "redactor", "agency.gmp.police-crime", 0
     broker(watch).found = [Position(*place, 5, 100)]
