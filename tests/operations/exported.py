@@ -51,7 +51,7 @@ def samples() -> dict[str, set[str]]:
     telemetry.ASSIGNED.labels("router")
     lags = [Lag("router", "redacted", 0, 4, 1.0, 1.0, 0.0)]
     shown: list[Collector] = [
-        progress, statistics, telemetry.RECORDS, telemetry.BATCH_SECONDS, telemetry.ABORTS, telemetry.CHILD_RESTARTS,
+        progress, statistics, telemetry.RECORDS, telemetry.BATCH_SECONDS, telemetry.ABORTS, telemetry.STEP_RESTARTS,
         telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
         ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
     ]  # fmt: skip
