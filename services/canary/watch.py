@@ -42,15 +42,18 @@ class Watcher(Collector):
         self._alert = tell
         self._deadline_ms = deadline_ms
         self._clock = clock
-        self._waiting: dict[str, str] = {}  # the topic of each
-        self._late: set[str] = set()
+        self._waiting: dict[str, tuple[str, str]] = {}  # topic and feed of each
+        self._late: dict[str, str] = {}  # the feed of each
+        self._newest: dict[str, int] = {}  # when that was planted which arrived, by feed
         self._leaked: dict[str, None] = {}
-        self._counts: Counter[tuple[str, str]] = Counter({("planted", feed): 0 for feed in planter.feeds})
+        self._counts: Counter[tuple[str, str]] = Counter(
+            {(what, feed): 0 for what in ("planted", "late") for feed in planter.feeds}
+        )
         self._seconds: dict[str, float] = {}
 
     def planted(self, one: Planted) -> None:
         """One was sent and is waited for."""
-        self._waiting[one.id] = one.message.topic
+        self._waiting[one.id] = one.message.topic, one.feed
         self._counts["planted", one.feed] += 1
 
     def judge(self, copy: Inbound) -> None:
@@ -70,7 +73,7 @@ class Watcher(Collector):
         if self._waiting.pop(id_, None) is not None:
             self._counts["arrived", planted.feed] += 1
             self._seconds[planted.feed] = max(0.0, (copy.timestamp - planted_at(id_)) / 1000)
-        self._late.discard(id_)
+        self._well(planted.feed, planted_at(id_))
         if seen.terms and id_ not in self._leaked:  # 2
             self._close(id_)
             self._counts["leaked", planted.feed] += 1
@@ -84,13 +87,23 @@ class Watcher(Collector):
     def overdue(self) -> None:
         """Tell of each canary that has not come within its deadline, once."""
         now = self._clock()
-        for id_, topic in list(self._waiting.items()):
+        for id_, (topic, feed) in list(self._waiting.items()):
             waited = now - planted_at(id_)
             if waited > self._deadline_ms:
                 del self._waiting[id_]
-                self._late.add(id_)
+                self._counts["late", feed] += 1
+                if planted_at(id_) > self._newest.get(feed, 0):
+                    self._late[id_] = feed
                 log.error("canary_late", topic=topic)
                 self._tell("canary_late", None, number=waited // 1000)
+
+    def _well(self, feed: str, at: int) -> None:
+        """One that was planted at `at` arrived: so its feed flows, and those before it are lost but not awaited.
+
+        What was set aside for good never arrives; it stays in the count of late ones and on `ops.alert`.
+        """
+        newest = self._newest[feed] = max(at, self._newest.get(feed, 0))
+        self._late = {id_: one for id_, one in self._late.items() if one != feed or planted_at(id_) > newest}
 
     def _remember(self, id_: str) -> None:
         self._leaked[id_] = None
@@ -112,12 +125,13 @@ class Watcher(Collector):
 
     def collect(self) -> Iterator[Any]:
         """Every family."""
-        text = "Canaries by what became of them: planted, arrived, leaked, probe_seen."
+        text = "Canaries by what became of them: planted, arrived, late, leaked, probe_seen."
         counts = CounterMetricFamily("safe_reporting_canaries", text, labels=["feed", "what"])
         for (what, feed), number in list(self._counts.items()):
             counts.add_metric([feed, what], number)
         yield counts
-        yield GaugeMetricFamily("safe_reporting_canaries_late", "Canaries that never arrived.", len(self._late))
+        text = "Canaries that have not arrived in time, nor any of their feed that was planted later."
+        yield GaugeMetricFamily("safe_reporting_canaries_late", text, len(self._late))
         arrival = GaugeMetricFamily(
             "safe_reporting_canary_arrival_seconds", "From planting to arrival, the last one.", labels=["feed"]
         )

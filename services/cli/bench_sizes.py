@@ -47,7 +47,7 @@ def sizes(
             outcome = step(record, Batch(now=_NOW))
             if outcome.kind is not OutcomeKind.REDACTED:
                 raise ConfigError("bench", [f"a record of {size:,} bytes was {outcome.kind}"])
-            count, spent, started = 0, 0.0, time.process_time()
+            count, started, spent = 0, time.process_time(), 0.0
             while spent < seconds:
                 step(record, Batch(now=_NOW))
                 count, spent = count + 1, time.process_time() - started
@@ -57,8 +57,8 @@ def sizes(
         return
     table = Table("text, characters", "record, bytes", "records/s", "MB/s", title="The redactor's step on one core")
     for one in made:
-        rate, size = one["records_a_second"], one["bytes_a_record"]
-        table.add_row(f"{one['text_characters']:,}", f"{size:,}", f"{rate:,.1f}", f"{rate * size / 1e6:.2f}")
+        rate, long = one["records_a_second"], one["bytes_a_record"]
+        table.add_row(f"{one['text_characters']:,}", f"{long:,}", f"{rate:,.1f}", f"{rate * long / 1e6:.2f}")
     Console().print(table)
 
 

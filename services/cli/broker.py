@@ -11,12 +11,10 @@ from services.kernel.errors import ConfigError
 from services.kernel.kafka.accounts import ensure
 from services.kernel.kafka.certificates import make
 from services.kernel.kafka.topology import load_topology
+from services.kernel.kafka.topology_file import INNER
 from services.kernel.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)
-
-#: Accounts of the broker itself.
-_INNER = ("broker", "controller")
 
 
 @app.callback()
@@ -38,7 +36,7 @@ def secrets(
     """
     names = dict.fromkeys((node, *(host or ()), "localhost", "127.0.0.1"))
     principals = load_topology(load_settings().topology_file).principal_names
-    made = make(folder, nodes={node: names}, principals=(*_INNER, *principals))
+    made = make(folder, nodes={node: names}, principals=(*sorted(INNER), *principals))
     print(
         f"`{folder}`: {'a new authority' if made.authority else 'the authority was there'}, {made.nodes} node, "
         f"{made.certificates} client certificates and {made.passwords} passwords made"

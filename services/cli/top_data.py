@@ -61,6 +61,7 @@ class Waiting(msgspec.Struct, frozen=True):
     age: float | None
     age_at_least: float
     still: float
+    known: bool = True
 
 
 class Alert(msgspec.Struct, frozen=True):

@@ -189,8 +189,10 @@ def _flow(window: Window, size: Size, by: By, names: list[str]) -> list[Text]:
 
 def _age(found: list[Waiting]) -> str:
     """The greatest age; only a bound below it where one is not known."""
-    if any(one.records is None for one in found):
+    if any(one.records is None and one.known for one in found):
         return "no position"
+    if not all(one.known for one in found):
+        return "? not known"
     if any(one.age is None for one in found):
         return f"at least {span(max(one.age_at_least for one in found))}"
     return span(max(one.age or 0.0 for one in found))

@@ -44,7 +44,7 @@ def apply(file: File = None, profile: Profile = "production", as_json: AsJson = 
 
 @app.command()
 def check(file: File = None, profile: Profile = "production", as_json: AsJson = False) -> None:
-    """Compare the broker with the file. Exit 1 for any difference."""
+    """Compare the broker with the file, its accounts too. Exit 1 for any difference, and for what it does not tell."""
     changes = _differences(file, profile)
     _show(changes, as_json, empty="ok: the broker is as the file says")
     if changes:

@@ -43,14 +43,15 @@ class ClosedGate:
 
 
 def waiting(positions: Iterable[Position]) -> int | None:
-    """Records that a group has not handled; None where a partition has no position.
+    """Records that a group has not handled; None where a partition has no position, or no leader to say
+    where it ends.
 
     The redactor writes in transactions, and each leaves a mark of its own in its partition: one of lag is none, and
     a larger number is that of the records and of the marks between them.
     """
     total = 0
     for position in positions:
-        if position.committed is None:
+        if position.committed is None or position.end is None:
             return None
         lag = max(0, position.end - position.committed)
         total += 0 if lag == 1 else lag

@@ -14,6 +14,9 @@ from services.kernel.record import Inbound, Message, Outcome
 from services.kernel.vocabulary import Operation, OutcomeKind
 
 TOPIC = "ledger"
+#: Where signed checkpoints of the log go, and the key of the statement of how far everything is reconciled.
+CHECKPOINTS = "ledger.checkpoint"
+RECONCILED = b"reconciled"
 #: Header of a redacted record: when the agency's record reached the broker, milliseconds since the epoch.
 RECEIVED = "sr-received"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     policy_sets_dir: Path | None = Field(default=None, description="further policy sets, each in a folder of its hash")
     approvers_file: Path = ROOT / "policies" / "approvers.yaml"
     topology_file: Path = ROOT / "deploy" / "topology.yaml"
+    topology_profile: str = Field(default="production", description="profile of it that the broker is compared with")
+    topology_every_s: float = Field(default=300.0, ge=0.5, le=86400, description="between two such comparisons")
     slot: int = Field(default=0, ge=0, le=999, description="number of this worker: its transactional.id")
     batch_records: int = Field(default=500, ge=1, le=5000)
     batch_wait_ms: int = Field(default=50, ge=1, le=5000)

@@ -6,13 +6,21 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from enum import StrEnum
 from typing import Any, TextIO
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
-from services.kernel.vocabulary import Reason
+
+class RestartCause(StrEnum):
+    """Why a step process was started anew."""
+
+    BATCH_DEADLINE = "batch_deadline"  # it was still at work when the batch's time was over
+    RECORD_DEADLINE = "record_deadline"
+    DIED = "died"
+
 
 #: Every key that a log line may have. Values are positions, counts, closed words and durations.
 LOG_KEYS = frozenset(
@@ -30,7 +38,7 @@ BATCH_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
 ABORTS = Counter("safe_reporting_transaction_aborts", "Transactions aborted and done again.", ["service"])
-CHILD_RESTARTS = Counter("safe_reporting_child_restarts", "Step processes started anew.", ["service", "reason"])
+STEP_RESTARTS = Counter("safe_reporting_step_restarts", "Step processes started anew.", ["service", "cause"])
 # What belongs to one service is exported by that service alone: another would show a zero of what it does not know.
 POLICY_FAULTS = Counter(
     "safe_reporting_policy_faults", "Manifests refused and policy sets that do not load.", registry=None
@@ -49,8 +57,8 @@ ASSIGNED = Gauge("safe_reporting_assigned_partitions", "Partitions this worker h
 def of_worker(service: str) -> tuple[Collector, ...]:
     """What a worker exports beside what is common. Its counters begin at nought, so that the first rise is seen."""
     ABORTS.labels(service)
-    for reason in (Reason.TIMEOUT, Reason.CRASHED):
-        CHILD_RESTARTS.labels(service, reason.value)
+    for cause in RestartCause:
+        STEP_RESTARTS.labels(service, cause)
     return (POLICY_FAULTS, POLICY_SEQUENCE) if service == "router" else ()
 
 

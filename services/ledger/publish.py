@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 from services.kernel.kafka.reader import Sender
+from services.kernel.ledger import CHECKPOINTS
 from services.kernel.record import Message
 from services.ledger import note
 from services.ledger.store import Store
 
-TOPIC = "ledger.checkpoint"
+TOPIC = CHECKPOINTS
 
 
 class Publisher:

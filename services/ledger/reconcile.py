@@ -21,13 +21,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sqlalchemy import Connection
 
 from services.kernel.errors import RefusedError
+from services.kernel.ledger import RECONCILED
 from services.ledger import tables
 from services.ledger.entries import CHAINED
 from services.ledger.tree import Frontier
 from services.ledger.verify import pages
 
 #: Key of the signed statement in the topic of checkpoints.
-KEY = b"reconciled"
+KEY = RECONCILED
 #: Service, topic, partition.
 Place = tuple[str, str, int]
 

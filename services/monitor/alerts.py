@@ -11,10 +11,8 @@ from services.kernel.alert import alert
 from services.kernel.kafka.lag import Position
 from services.kernel.record import Message
 from services.monitor.chain import Verdict
-from services.monitor.drift import State
 from services.monitor.lag import Lag
 from services.monitor.state import Found
-from services.monitor.tallies import Drift
 from services.monitor.windows import Figures
 
 #: Seconds after which a condition that lasts is said again.
@@ -37,6 +35,8 @@ class Event(StrEnum):
     MASKS_RISEN = "masks_risen"
     UNKNOWN_FIELDS = "unknown_fields"
     DRIFT_UNKNOWN = "drift_unknown"
+    TOPOLOGY_DIFFERS = "topology_differs"
+    TOPOLOGY_UNKNOWN = "topology_unknown"
 
 
 class Limits(NamedTuple):
@@ -45,6 +45,7 @@ class Limits(NamedTuple):
     lag_records: int = 10_000
     lag_age: float = 300.0
     still: float = 60.0
+    dark: float = 20.0
     burst_share: float = 0.2
     burst_least: int = 20
 
@@ -73,9 +74,24 @@ def of_findings(found: Iterable[Found]) -> list[Condition]:
 
 
 def of_lags(lags: Iterable[Lag], limits: Limits) -> list[Condition]:
-    """Conditions of the groups' positions. One record of lag may be the mark of a transaction: a warning only."""
-    made = []
+    """Conditions of the groups' positions. One record of lag may be the mark of a transaction: a warning only.
+
+    Partitions of which nothing is known share one condition for each topic: leaders move for some seconds, and they
+    move together.
+    """
+    lags = list(lags)
+    told = [one for one in lags if one.missing or (not one.known and one.still >= limits.dark)]
+    dark = Counter((one.group, one.topic) for one in told)
+    lost = {one.topic for one in lags if one.missing}
+    made = [
+        Condition(
+            Event.LAG_UNKNOWN, "critical" if topic in lost else "warning", topic, number=number, about=group
+        )
+        for (group, topic), number in dark.items()
+    ]  # fmt: skip
     for lag in lags:
+        if not lag.known:
+            continue
         here = Condition(Event.NO_POSITION, "critical", lag.topic, lag.partition, about=lag.group)
         if lag.records is None:
             made.append(here)
@@ -99,6 +115,8 @@ def of_expiring(found: Iterable[Position], young: Mapping[tuple[str, str, int], 
     made = []
     for one in found:
         held = one.committed
+        if one.end is None:
+            continue
         overdue = 0 if held is None else min(young.get((one.group, one.topic, one.partition), 0), one.end) - held
         if overdue > 1:  # one may be the mark of a transaction
             about = Condition(Event.RETENTION_QUARTER, "critical", one.topic, one.partition, held, overdue)
@@ -112,20 +130,6 @@ def of_quarantines(service: str, minute: Figures, limits: Limits) -> list[Condit
     if held < limits.burst_least or held < limits.burst_share * minute.entries:
         return []
     return [Condition(Event.QUARANTINE_BURST, "critical", number=held, about=service)]
-
-
-def of_drifts(drifts: Iterable[Drift]) -> list[Condition]:
-    """Producers whose records are not as they were; `number` is that of the records since it began."""
-    made = []
-    for agency, feed, masked, unknown in drifts:
-        topic = f"agency.{agency}.{feed}"
-        if masked.state is State.FALLEN:
-            made.append(Condition(Event.MASKS_FALLEN, "critical", topic, number=masked.records))
-        if masked.state is State.RISEN:
-            made.append(Condition(Event.MASKS_RISEN, "warning", topic, number=masked.records))
-        if unknown.state is State.RISEN:
-            made.append(Condition(Event.UNKNOWN_FIELDS, "warning", topic, number=unknown.records))
-    return made
 
 
 class Board:

@@ -19,7 +19,9 @@ class Lag(NamedTuple):
 
     `records` is None where the group has no position. `age` is the longest that the next record may have waited,
     None where that is not known; `age_at_least` is what it waited for certain; both in seconds, 0 without lag.
-    `still` is for how many seconds the position has not moved while there was lag.
+    `still` is for how many seconds the position has not moved while there was lag. Where the broker tells nothing of
+    the partition, `known` is False, records and age are None, and `still` is for how many seconds that has been so;
+    `missing`: its topic is not there.
     """
 
     group: str
@@ -29,6 +31,8 @@ class Lag(NamedTuple):
     age: float | None
     age_at_least: float
     still: float
+    known: bool = True
+    missing: bool = False
 
 
 class _Memory:
@@ -36,6 +40,7 @@ class _Memory:
         self.ends: deque[tuple[float, int]] = deque()
         self.committed: int | None = None
         self.still_since: float | None = None
+        self.unknown_since: float | None = None
 
 
 class Lags:
@@ -54,6 +59,7 @@ class Lags:
         """Take in one position at `now` (seconds, never going back) and say the lag."""
         memory = self._memory.setdefault((group, topic, partition), _Memory())
         _remember(memory, end, now)
+        memory.unknown_since = None
         records = None if committed is None else max(0, end - committed)
         if topic in self._marked and records == 1:
             records = 0
@@ -66,6 +72,13 @@ class Lags:
             memory.still_since = now
         age, at_least = _age(memory, committed, now)
         return Lag(group, topic, partition, records, age, at_least, now - memory.still_since)
+
+    def unknown(self, group: str, topic: str, partition: int, *, missing: bool, now: float) -> Lag:
+        """Take in that the broker tells nothing of a partition."""
+        memory = self._memory.setdefault((group, topic, partition), _Memory())
+        memory.unknown_since = now if memory.unknown_since is None else memory.unknown_since
+        since = now - memory.unknown_since
+        return Lag(group, topic, partition, None, None, 0.0, since, known=False, missing=missing)
 
 
 def _remember(memory: _Memory, end: int, now: float) -> None:

@@ -6,19 +6,21 @@ import asyncio
 import contextlib
 import sys
 import threading
+from functools import partial
 
 import structlog
 
 from services.kernel import telemetry
 from services.kernel.errors import UnreachableError
 from services.kernel.kafka import service
-from services.kernel.kafka.topology_file import load_topology
+from services.kernel.kafka import topology as kafka
 from services.kernel.settings import Settings, load_settings
 from services.kernel.web import serve
 from services.monitor import web
 from services.monitor.app import NAME, Ledger
-from services.monitor.drift_metrics import DriftMetrics
+from services.monitor.differences import COMPARE_S, Differences
 from services.monitor.metrics import Metrics
+from services.monitor.reconciled import Reconciled
 from services.monitor.tallies import Board, Tallies, accepted
 from services.monitor.watch import Watch, teller
 
@@ -35,23 +37,36 @@ def start(settings: Settings) -> None:
         SafeReportingError: settings or topology are wrong, or the broker cannot be read any more.
     """
     config = settings.kafka_config()
-    topology = load_topology(settings.topology_file)
+    topology = kafka.load_topology(settings.topology_file)
+    kafka.wanted(topology, settings.topology_profile)  # refuse to start for a profile that is not there
     threading.excepthook = _thread_failed
     stop = service.Stop()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # the application takes the loop that is current when it is made
     ledger = Ledger(config, slot=settings.slot, tell=teller(settings.slot))
+    differences = Differences(
+        partial(kafka.check, config, topology, profile=settings.topology_profile, seconds=COMPARE_S),
+        every=settings.topology_every_s,
+    )
+    reconciled = Reconciled(config)
     producers = [(agency, feed) for agency, feeds in topology.agencies.items() for feed in feeds]
     tallies = Tallies(config, Board(producers, accepted(settings.drift_accepted, producers)))
-    watch = Watch(ledger, config, topology, slot=settings.slot, drifts=tallies.drifts)
-    serve(settings.metrics_port, web.pages(watch), Metrics(watch, topology), DriftMetrics(tallies))
-    tallies.start()
+    parts: dict[str, Differences | Reconciled | Tallies] = {
+        "topology": differences,
+        "reconciled": reconciled,
+        "drift": tallies,
+    }
+    watch = Watch(ledger, config, topology, slot=settings.slot, parts=parts)
+    serve(settings.metrics_port, web.pages(watch), Metrics(watch, topology), *parts.values())
     watch.start()
+    for part in parts.values():
+        part.start()
     try:
         loop.run_until_complete(_run(ledger, stop, slot=settings.slot))
     finally:
-        tallies.close()
         watch.close()
+        for part in parts.values():
+            part.close()
         loop.close()
 
 

@@ -1,27 +1,26 @@
-"""The thread that reads redactors' tallies, and keeps a chart of each producer.
+"""What redactors' tallies say: a chart of each producer, read in a thread of its own.
 
 Nothing is stored: at each start the topic is read from its beginning, so a restart changes no figure.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-from services.kernel import telemetry
-from services.kernel.errors import ConfigError, SafeReportingError
+from services.kernel.errors import ConfigError
 from services.kernel.kafka.reader import read_all
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Inbound
 from services.kernel.tally import STEP, TOPIC, Producer, Tally, read
-from services.monitor.drift import Chart, Reading
-
-log = structlog.get_logger()
+from services.monitor.alerts import Condition, Event
+from services.monitor.beside import Beside
+from services.monitor.drift import Chart, Reading, State
 
 #: Variance of a day's masked records by the rounding of its first and last tally.
 ROUNDING = STEP**2 / 6
@@ -43,6 +42,17 @@ class Drift(NamedTuple):
         """For the page of figures; null is not known."""
         kept = {"masked": self.masked, "unknown_fields": self.unknown_fields}
         return {"agency": self.agency, "feed": self.feed} | {name: _as_json(one) for name, one in kept.items()}
+
+    def conditions(self) -> list[Condition]:
+        """What is not as it was; `number` is that of the records since it began."""
+        topic, made = f"agency.{self.agency}.{self.feed}", []
+        if self.masked.state is State.FALLEN:
+            made.append(Condition(Event.MASKS_FALLEN, "critical", topic, number=self.masked.records))
+        if self.masked.state is State.RISEN:
+            made.append(Condition(Event.MASKS_RISEN, "warning", topic, number=self.masked.records))
+        if self.unknown_fields.state is State.RISEN:
+            made.append(Condition(Event.UNKNOWN_FIELDS, "warning", topic, number=self.unknown_fields.records))
+        return made
 
 
 def _as_json(reading: Reading) -> dict[str, Any]:
@@ -113,8 +123,8 @@ class Board:
             del self._seen[next(iter(self._seen))]
 
 
-class Tallies:
-    """Reads the topic every half minute; `drifts` is None where the last reading is too old.
+class Tallies(Collector):
+    """Reads the topic every half minute; where the last reading is too old, nothing is known.
 
     Args:
         config: librdkafka's connection settings.
@@ -129,26 +139,10 @@ class Tallies:
         self._source = source or _records
         self._next = 0
         self._read_at: float | None = None
+        self._began = time.monotonic()
         self._told: list[Drift] = []
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="tallies")
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Read no more."""
-        self._closing.set()
-
-    def drifts(self) -> list[Drift] | None:
-        """Every producer as it stood at the last reading."""
-        fresh = self._read_at is not None and time.monotonic() - self._read_at < FRESH_S
-        return self._told if fresh else None
-
-    def unreadable(self) -> int:
-        """Records of the topic that are no tally of a known producer."""
-        return self._board.unreadable
+        self._beside = Beside("tallies", self.look, every=EVERY_S)
+        self.start, self.close = self._beside.start, self._beside.close
 
     def look(self) -> None:
         """Read what came since the last time.
@@ -162,15 +156,50 @@ class Tallies:
         self._told = self._board.drifts()
         self._read_at = time.monotonic()
 
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self.look()
-            except SafeReportingError as error:
-                log.warning("tallies_failed", code=error.code)
-            except Exception as error:  # noqa: BLE001 - the next reading may do; the pages say that nothing is known
-                log.error("tallies_failed", code=type(error).__name__, where=telemetry.where(error))  # noqa: TRY400
-            self._closing.wait(EVERY_S)
+    def drifts(self) -> list[Drift] | None:
+        """Every producer as it stood at the last reading."""
+        fresh = self._read_at is not None and time.monotonic() - self._read_at < FRESH_S
+        return self._told if fresh else None
+
+    def figures(self) -> dict[str, Any] | None:
+        """Every producer for the page."""
+        drifts = self.drifts()
+        return None if drifts is None else {"producers": [drift.as_json() for drift in drifts]}
+
+    def conditions(self) -> list[Condition]:
+        """Producers whose records are not as they were, or that this is not known."""
+        drifts = self.drifts()
+        if drifts is None:
+            late = time.monotonic() - self._began > FRESH_S
+            return [Condition(Event.DRIFT_UNKNOWN, "warning")] if late else []
+        return [condition for drift in drifts for condition in drift.conditions()]
+
+    def describe(self) -> list[Any]:
+        """Nothing is asked at registration."""
+        return []
+
+    def collect(self) -> Iterator[Any]:
+        """Every family; what is not known has no series."""
+        text = "Records of `ops.tally` that are no tally of a producer of the topology."
+        yield CounterMetricFamily("safe_reporting_tallies_unreadable", text, self._board.unreadable)
+        names = ["agency", "feed"]
+        text = "1 where a producer has too little past to compare with."
+        learning = GaugeMetricFamily("safe_reporting_drift_learning", text, labels=names)
+        text = "Share of a producer's records with a mask: in the past, and on the latest day."
+        rates = GaugeMetricFamily("safe_reporting_masked_ratio", text, labels=[*names, "when"])
+        text = "How far a rate has left its past, as a share of the limit; 1 and more is an alarm."
+        scores = GaugeMetricFamily("safe_reporting_drift_score", text, labels=[*names, "kind"])
+        for agency, feed, masked, unknown in self.drifts() or []:
+            learning.add_metric([agency, feed], float(masked.state is State.LEARNING))
+            for when, rate in (("past", masked.past), ("latest", masked.latest)):
+                if rate is not None:
+                    rates.add_metric([agency, feed, when], rate)
+            if masked.state is not State.LEARNING:
+                scores.add_metric([agency, feed, Event.MASKS_FALLEN], masked.fall)
+                scores.add_metric([agency, feed, Event.MASKS_RISEN], masked.rise)
+            if unknown.state is not State.LEARNING:
+                scores.add_metric([agency, feed, Event.UNKNOWN_FIELDS], unknown.rise)
+        yield from (learning, rates, scores)
 
 
 def _records(config: Mapping[str, str], start: int) -> Iterator[Inbound]:

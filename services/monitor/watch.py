@@ -18,9 +18,9 @@ from services.kernel.ledger import TOPIC
 from services.monitor import alerts, report
 from services.monitor.alerts import Board, Condition, Event, Limits
 from services.monitor.app import Ledger
+from services.monitor.beside import Part
 from services.monitor.lag import Lag, Lags
 from services.monitor.state import Mark
-from services.monitor.tallies import Drift
 from services.monitor.windows import Size, add_up
 
 log = structlog.get_logger()
@@ -35,8 +35,6 @@ LOOKED_S = 60.0
 QUARTER_EVERY_S = 60.0
 #: Seconds without a move of the table while the ledger has more: the process is not healthy.
 STILL_S = 30.0
-#: Seconds after the start within which tallies may still be read for the first time.
-FIRST_S = 300.0
 #: Seconds without figures while this instance has the ledger's partition: the same.
 UNREAD_S = 180.0
 
@@ -46,19 +44,18 @@ class Watch:
 
     Args:
         config: librdkafka's connection settings.
-        drifts: how producers stand to their own past; None where that is not known.
+        parts: what else stands on the page of figures, by name, and is alerted.
     """
 
     def __init__(
-        self, ledger: Ledger, config: Mapping[str, str], topology: Topology, *, slot: int,
-        drifts: Callable[[], list[Drift] | None], limits: Limits | None = None,
+        self, ledger: Ledger, config: Mapping[str, str], topology: Topology, *, slot: int, limits: Limits | None = None,
+        parts: Mapping[str, Part] | None = None,
     ) -> None:  # fmt: skip
         self._ledger = ledger
-        self._drifts = drifts
-        self._began = time.monotonic()
         self._config = dict(config)
         self._slot = slot
         self._limits = limits or Limits()
+        self._parts = dict(parts or {})
         groups = {
             group: [(topic.name, topic.partitions) for topic in topology.topics_of(group)] for group in topology.groups
         }
@@ -137,7 +134,7 @@ class Watch:
         starts = report.last_starts(size, now=now, count=count)
         items = list(self.items()) if mark else []
         parts = report.cells(items, size, starts)
-        lags, drifts = self.lags(), self._drifts()
+        lags = self.lags()
         looked = self._looked is not None and time.monotonic() - self._looked < LOOKED_S
         return {
             "ready": mark is not None,
@@ -147,8 +144,8 @@ class Watch:
             "windows": [report.window(start, size, at, parts) for start in starts],
             "chains": report.chains(items) if mark else None,
             "lag": None if lags is None else [lag._asdict() for lag in lags],
-            "drift": None if drifts is None else [drift.as_json() for drift in drifts],
             "conditions": [alerts.as_json(one) for one in self._board.standing()] if looked else None,
+            **{name: part.figures() for name, part in self._parts.items()},
         }
 
     def _fresh(self) -> bool:
@@ -167,7 +164,7 @@ class Watch:
         """One look.
 
         1. Ask where the groups and the ledger are; without an answer that is what is said.
-        2. Say what holds: lags, quarantines of the last whole minute, drift.
+        2. Say what holds: lags, and quarantines of the last whole minute.
         """
         unread = self._ledger.holds and not self._ledger.ready
         self._unread_since = (self._unread_since or time.monotonic()) if unread else None
@@ -181,10 +178,7 @@ class Watch:
                 raise
             conditions.append(Condition(Event.LAG_UNKNOWN, "warning"))
         conditions += self._bursts()
-        drifts = self._drifts()
-        conditions += alerts.of_drifts(drifts or [])
-        if drifts is None and time.monotonic() - self._began > FIRST_S:
-            conditions.append(Condition(Event.DRIFT_UNKNOWN, "warning"))
+        conditions += [condition for part in self._parts.values() for condition in part.conditions()]
         due = self._board.due(conditions, now=time.monotonic())
         self._looked = time.monotonic()
         self._say(due)  # 2
@@ -195,16 +189,19 @@ class Watch:
         end = self._positions.end(TOPIC, seconds=ASK_S)
         now = time.monotonic()
         if self._young_asked is None or now - self._young_asked > QUARTER_EVERY_S:
-            self._young = self._positions.expiring(self._quarters, now=asked, seconds=ASK_S)
+            self._young |= self._positions.expiring(self._quarters, now=asked, seconds=ASK_S)
             self._young_asked = now
-        lags = [
-            self._memory.see(p.group, p.topic, p.partition, committed=p.committed, end=p.end, now=now) for p in found
-        ]
+        lags = [self._lag(position, now) for position in found]
         if self._ledger.ready:  # the monitor's own position is in its table
             own = self._ledger.reached
             lags.append(self._memory.see("monitor", TOPIC, 0, committed=own, end=end, now=now))
         self._found = found
         self._lags, self._end, self._asked, self._asked_ms = lags, end, now, asked
+
+    def _lag(self, at: Position, now: float) -> Lag:
+        if at.end is None:
+            return self._memory.unknown(at.group, at.topic, at.partition, missing=at.missing, now=now)
+        return self._memory.see(at.group, at.topic, at.partition, committed=at.committed, end=at.end, now=now)
 
     def _bursts(self) -> list[Condition]:
         at, now = self.reach(), self.now()

@@ -55,7 +55,7 @@ class Monitor:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.ledger.reached = DELIVERIES[-1].offset + 2
-        self.watch = Watch(self.ledger, {}, load_topology(), slot=0, drifts=lambda: [])  # type: ignore[arg-type]
+        self.watch = Watch(self.ledger, {}, load_topology(), slot=0)  # type: ignore[arg-type]
         self.watch.now = lambda: MOMENT  # type: ignore[method-assign]
         self.watch._look()
         self.port = free_port()

@@ -10,23 +10,21 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from services.kernel.kafka.client import transactional_producer
-from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
+from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import Sender, read_all, send_together
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.ledger import TOPIC, rfc3339
 from services.kernel.record import Message
+from tests.kafka.monitor_process import Monitor
 from tests.ledger.helpers import entries
 
 pytestmark = pytest.mark.kafka
@@ -39,47 +37,6 @@ def broker() -> Iterator[EmbeddedKafka]:
     with EmbeddedKafka() as kafka:
         apply(kafka.client_config("admin"), load_topology(), profile="embedded")
         yield kafka
-
-
-class Monitor:
-    """The service as a process."""
-
-    def __init__(self, broker: EmbeddedKafka, folder: Path) -> None:
-        (self.port,) = free_ports(1)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
-        self._environment = kept | broker.environment("monitor") | {"SR_METRICS_PORT": str(self.port)}
-        self.log = folder / "monitor.log"
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "services.monitor.main"]
-            self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def get(self, path: str) -> Any:
-        """Body of a page, None where there is none yet."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.read()
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return None
-
-    def figures(self) -> dict[str, Any]:
-        body = self.get("/figures?window=1d&count=3")
-        return json.loads(body) if body else {}
-
-    def caught_up(self, applied: int, seconds: float = 90.0) -> dict[str, Any]:
-        """The figures once the ledger offset `applied` was taken in."""
-        ends = time.monotonic() + seconds
-        while (found := self.figures()).get("applied") is None or found["applied"] < applied:
-            assert time.monotonic() < ends, (found, self.log.read_text()[-3000:])
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            time.sleep(0.3)
-        return found
 
 
 @pytest.fixture

@@ -17,8 +17,10 @@ import yaml
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 
 from services.kernel.errors import UnreachableError
+from services.kernel.kafka.accounts import known
 from services.kernel.kafka.admin_types import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -184,6 +186,30 @@ def test_nobody_but_the_administrator_makes_alters_or_deletes(secured: EmbeddedK
     assert {code for code in codes if code not in REFUSED} <= {KafkaError.UNKNOWN_TOPIC_OR_PART}
     assert sum(code in REFUSED for code in codes) > 1000
     assert set(TOPICS) <= set(client(secured, "admin").list_topics(timeout=10).topics)
+
+
+def test_who_may_look_at_settings_permissions_and_accounts_is_who_the_file_says(secured: EmbeddedKafka) -> None:
+    everything: Any = (ResourceType.ANY, None, ResourcePatternType.ANY, None, None)
+    acls = AclBindingFilter(*everything, AclOperation.ANY, AclPermissionType.ANY)  # type: ignore[call-arg]
+
+    def may(future: Any) -> bool:
+        try:
+            future.result(20)
+        except KafkaException as error:
+            return not is_refusal(error)
+        return True
+
+    def look(principal: str) -> tuple[dict[str, bool], bool, bool]:
+        admin = client(secured, principal)
+        asked = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in TOPICS])
+        settings = {resource.name: may(future) for resource, future in asked.items()}
+        told = known(secured.client_config(principal), seconds=20) is not None
+        return settings, bool(admin.describe_acls(acls).result(20)), told  # a refusal looks like none
+
+    for principal, (settings, permissions, accounts) in each(look).items():
+        assert settings == {t: covers(granted(principal, "describe_configs"), t) for t in TOPICS}, principal
+        cluster = "describe" in granted(principal, "cluster")
+        assert (permissions, accounts) == (cluster, cluster), principal
 
 
 def test_a_transactional_id_belongs_to_who_the_file_says(secured: EmbeddedKafka) -> None:

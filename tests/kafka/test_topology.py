@@ -14,8 +14,14 @@ from typer.testing import CliRunner
 
 from services.cli.topology import app
 from services.kernel.errors import ConfigError, Exit, RefusedError, UnreachableError
-from services.kernel.kafka import topology
-from services.kernel.kafka.admin_types import AclBindingFilter, AdminClient, NewTopic
+from services.kernel.kafka import accounts, topology
+from services.kernel.kafka.admin_types import (
+    AclBindingFilter,
+    AdminClient,
+    NewTopic,
+    ScramMechanism,
+    UserScramCredentialDeletion,
+)
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import ChangeKind, load_topology, topology_path
 from services.kernel.kafka.topology_file import Acl
@@ -248,6 +254,56 @@ def test_first_positions_are_refused_for_a_group_whose_members_run(
         member.close()
     done = topology.apply(broker.client_config("admin"), wanted, profile="embedded")
     assert [c.name for c in done if c.kind is ChangeKind.FIRST_OFFSET] == ["scratch-group"]
+
+
+def test_an_account_that_the_file_does_not_name_is_found_and_so_is_one_that_lacks(
+    broker: EmbeddedKafka, admin: AdminClient
+) -> None:
+    config = broker.client_config("admin")
+    lacking = {"cli-duty": broker.client_config("cli-duty")["sasl.password"]}
+
+    def remove(name: str) -> None:
+        asked = admin.alter_user_scram_credentials([UserScramCredentialDeletion(name, ScramMechanism.SCRAM_SHA_256)])
+        asked[name].result(20)
+
+    accounts.ensure(config, {"guest-of-nobody": "a password"})
+    remove("cli-duty")
+    try:
+        assert {(change.kind, change.name) for change in left_to_do(broker)} == {
+            (ChangeKind.FOREIGN_ACCOUNT, "guest-of-nobody"),
+            (ChangeKind.MISSING_ACCOUNT, "cli-duty"),
+        }
+        code, text = run(broker, "check", "--profile", "embedded", "--json")
+        assert code == Exit.FOUND
+        assert {"foreign_account", "missing_account"} <= {row["kind"] for row in json.loads(text)}
+    finally:
+        remove("guest-of-nobody")
+        assert accounts.ensure(config, lacking)[0] == 1
+    assert left_to_do(broker) == []
+
+
+def test_a_principal_that_may_look_at_settings_but_not_at_permissions_is_refused(
+    broker: EmbeddedKafka, admin: AdminClient
+) -> None:
+    """The broker's refusal looks like a broker without permissions: all of them would seem to lack."""
+    whole = Acl(principal="monitor", resource="broker", name="kafka-cluster", prefix=False, operation="describe")
+    config = broker.client_config("monitor")
+    assert [c for c in topology.check(config, TOPOLOGY, profile="embedded") if c.kind is not ChangeKind.UNMANAGED] == []
+    for future in admin.delete_acls([topology._filter(whole)]).values():
+        assert len(future.result(20)) == 1
+    try:
+        with pytest.raises(RefusedError, match="no permissions"):
+            topology.check(config, TOPOLOGY, profile="embedded")
+    finally:
+        topology.apply(broker.client_config("admin"), TOPOLOGY, profile="embedded")
+
+
+def test_a_principal_that_may_not_ask_for_accounts_knows_none(broker: EmbeddedKafka) -> None:
+    for _ in range(3):  # asked straight on, the library would end this process
+        assert accounts.known(broker.client_config("router"), seconds=20) is None
+    with pytest.raises(RefusedError, match="administrator"):
+        accounts.ensure(broker.client_config("router"), {})
+    assert accounts.known(broker.client_config("admin"), seconds=20) == {"broker", *TOPOLOGY.principals}
 
 
 def test_an_account_without_the_right_is_refused(broker: EmbeddedKafka) -> None:

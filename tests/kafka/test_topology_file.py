@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,7 @@ def settled(topology: Topology = TOPOLOGY, *, profile: str = "embedded") -> Stat
             group: frozenset((t.name, p) for t in topology.topics_of(group) for p in range(t.partitions))
             for group in topology.groups
         },
+        accounts=frozenset(topology.principals) | {"broker", "controller"},
     )
 
 
@@ -111,6 +113,15 @@ def test_only_the_redactor_the_auditor_and_a_replay_may_read_agency_topics() -> 
     assert readers == {"redactor", "cli-auditor", "cli-replay"}
 
 
+def test_only_the_monitor_looks_at_the_broker_as_a_whole_and_it_only_describes() -> None:
+    whole = {acl for acl in TOPOLOGY.acls if acl.resource == "broker" or acl.name == "*"}
+    assert {(acl.principal, acl.resource, acl.name, acl.prefix, acl.operation) for acl in whole} == {
+        ("monitor", "broker", "kafka-cluster", False, "describe"),
+        ("monitor", "topic", "*", False, "describe"),
+        ("monitor", "topic", "*", False, "describe_configs"),
+    }
+
+
 def test_who_may_write_to_partners_and_to_the_topics_of_agencies() -> None:
     writers = {(a.principal, a.name) for a in TOPOLOGY.acls if a.operation == "write" and a.resource == "topic"}
     assert {who for who, name in writers if name.startswith("partner.")} == {"router", "cli-leak"}  # recalls
@@ -155,6 +166,10 @@ def test_every_fault_is_listed_at_once() -> None:
         (("groups", "redactor"), ["agncy.*"], "agncy"),
         (("principals", "monitor", "read"), ["ledgr"], "ledgr"),
         (("principals", "router", "transactions"), ["*"], "neither a name nor a prefix"),
+        (("principals", "monitor", "read"), ["*"], "neither a name nor a prefix"),
+        (("principals", "monitor", "write"), ["*"], "neither a name nor a prefix"),
+        (("principals", "monitor", "describe_configs"), ["ledgr"], "ledgr"),
+        (("principals", "monitor", "cluster"), ["alter"], "alter"),
         (("partners",), ["a-b", "a-b-c"], "overlap"),
         (("partners",), ["a", "a"], "twice"),
         (("partners",), ["a.b"], "must not hold"),
@@ -189,7 +204,7 @@ def test_a_file_that_cannot_be_read_or_has_a_key_twice_is_refused(tmp_path: Any)
 
 
 def test_a_new_broker_needs_topics_then_permissions_then_first_offsets() -> None:
-    changes = plan(State(), Wanted(TOPOLOGY, "production"))
+    changes = plan(State(accounts=frozenset(TOPOLOGY.principals)), Wanted(TOPOLOGY, "production"))
     order = [change.kind for change in changes]
     assert order == sorted(order, key=[ChangeKind.CREATE_TOPIC, ChangeKind.GRANT, ChangeKind.FIRST_OFFSET].index)
     first = {c.name: len(c.positions) for c in changes if c.kind is ChangeKind.FIRST_OFFSET}
@@ -225,7 +240,7 @@ def test_what_the_file_does_not_name_is_reported_or_revoked() -> None:
     )
     state.topics["scratch"] = TopicState(partitions=1, replication=1, settings={})
     foreign = Acl(principal="guest", resource="topic", name="redacted", prefix=False, operation="all", host="10.0.0.1")
-    state = State(topics=state.topics, acls=state.acls | {foreign}, positions=state.positions)
+    state = replace(state, acls=state.acls | {foreign})
     changes = plan(state, Wanted(TOPOLOGY, "embedded"))
     assert [(c.kind, c.name) for c in changes] == [
         (ChangeKind.ALTER_TOPIC, "ledger"),
@@ -242,6 +257,20 @@ def test_a_denial_is_told_apart_from_a_permission() -> None:
         principal="router", resource="topic", name="redacted", prefix=False, operation="read", permission="deny"
     )
     state = settled()
-    state = State(topics=state.topics, acls=state.acls | {denial}, positions=state.positions)
+    state = replace(state, acls=state.acls | {denial})
     (change,) = plan(state, Wanted(TOPOLOGY, "embedded"))
     assert (change.kind, change.detail) == (ChangeKind.REVOKE, "deny read topic redacted")
+
+
+def test_an_account_too_many_and_one_too_few_are_reported_and_the_brokers_own_are_not() -> None:
+    accounts = (frozenset(TOPOLOGY.principals) - {"router"}) | {"broker", "controller", "guest"}
+    changes = plan(replace(settled(), accounts=accounts), Wanted(TOPOLOGY, "embedded"))
+    assert [(c.kind, c.name) for c in changes] == [
+        (ChangeKind.MISSING_ACCOUNT, "router"),
+        (ChangeKind.FOREIGN_ACCOUNT, "guest"),
+    ]
+
+
+def test_accounts_that_nobody_told_are_said_to_be_not_known() -> None:
+    (change,) = plan(replace(settled(), accounts=None), Wanted(TOPOLOGY, "embedded"))
+    assert (change.kind, change.name) == (ChangeKind.NOT_KNOWN, "accounts")

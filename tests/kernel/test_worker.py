@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
+from services.kernel import telemetry
 from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.kafka.worker import Worker
 from services.kernel.record import Batch, Inbound
@@ -123,6 +125,45 @@ def test_what_a_child_still_answers_after_the_deadline_is_nobody_elses_outcome(t
     others = [replace(record, offset=record.offset + 100) for record in records(b"a", b"b")]
     assert [outcome.record for outcome in worker.process(others, Batch(now=1))] == ["100", "101"]
     worker.stop()
+
+
+def restarts(service: str) -> dict[str, float]:
+    """Counts by cause, for a service that no other test names."""
+    found = {cause: telemetry.STEP_RESTARTS.labels(service, cause) for cause in telemetry.RestartCause}
+    return {cause.value: counter._value.get() for cause, counter in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("words", "cause", "times", "place"),
+    [
+        ([b"a", *[b"slow"] * 99], "batch_deadline", 1, None),
+        ([b"a", b"hang"], "record_deadline", 2, (1, 1)),
+        ([b"a", b"die"], "died", 2, (1, 1)),
+        ([b"a", b"die once"], "died", 1, (1, 1)),
+    ],
+    ids=["batch", "record", "died", "died once"],
+)
+def test_a_lost_child_is_counted_by_cause_and_said_with_its_place_and_nothing_else(
+    tmp_path: Path, words: list[bytes], cause: str, times: int, place: tuple[int, int] | None
+) -> None:  # fmt: skip
+    service = f"test-{tmp_path.name}"
+    worker = Worker(
+        "tests.kernel.hostile_step:build", tmp_path, service=service, record_deadline=1.0, batch_deadline=4.0,
+        memory_mib=1024,
+    )  # fmt: skip
+    worker.start()
+    with capture_logs() as said:
+        outcomes = worker.process(records(*words), Batch(now=1))
+    worker.stop()
+    assert restarts(service) == dict.fromkeys(telemetry.RestartCause, 0.0) | {cause: times}
+    lost = [line for line in said if line["event"] == "step_process_lost"]
+    assert len(lost) == times
+    place = place or (len(outcomes), len(words) - len(outcomes))
+    for line in lost:
+        assert (line["offset"], line["count"]) == place
+        assert line.keys() == {"service", "reason", "topic", "partition", "offset", "count", "event", "log_level"}
+        assert line.keys() - {"log_level"} <= telemetry.LOG_KEYS
+        assert (line["reason"], line["topic"], line["partition"]) == (cause, "t", 0)
 
 
 @pytest.mark.parametrize(

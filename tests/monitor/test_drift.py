@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -18,10 +19,9 @@ from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.paths import ROOT
 from services.kernel.record import Inbound
 from services.kernel.sensitive import SensitiveBytes
-from services.monitor.alerts import Event, of_drifts
+from services.monitor.alerts import Event
 from services.monitor.drift import LEARNED_MS, Chart, Reading, State
-from services.monitor.drift_metrics import DriftMetrics
-from services.monitor.tallies import Board, Drift, Tallies, accepted
+from services.monitor.tallies import FRESH_S, Board, Drift, Tallies, accepted
 
 HOUR = 3_600_000
 MONDAY = 1_789_948_800_000
@@ -29,18 +29,21 @@ GMP, NRM = ("gmp", "police-crime"), ("first-responder", "nrm")
 SCHEMA = jsonschema_rs.validator_for(json.loads((ROOT / "schemas" / "messages" / "ops-tally.json").read_text()))
 
 
-class Drifting:
+class _Board(Board):
     """One producer that fell, and one that is new."""
 
-    def drifts(self) -> list[Drift] | None:
-        quiet, new = chart(days=20), chart(days=2)
-        fallen = chart(days=20)
+    def drifts(self) -> list[Drift]:
+        quiet, new, fallen = chart(days=20), chart(days=2), chart(days=20)
         for hour in range(48):
             fallen.take(MONDAY + 20 * 24 * HOUR + hour * HOUR, 50, 0)
         return [Drift(*GMP, fallen.read(), quiet.read()), Drift(*NRM, new.read(), new.read())]
 
-    def unreadable(self) -> int:
-        return 0
+
+def drifting() -> Tallies:
+    """Tallies that were read, and show both."""
+    made = Tallies({}, _Board([GMP, NRM]), source=lambda *_: iter(()))
+    made.look()
+    return made
 
 
 def chart(*, days: int, rate: float = 0.4, **options: Any) -> Chart:
@@ -203,22 +206,31 @@ def test_drift_is_not_known_until_the_topic_was_read_and_a_reading_goes_on_where
     assert "safe_reporting_drift_score{" not in metrics(Tallies({}, Board([GMP])))
 
 
-def metrics(view: Any) -> str:
+def metrics(tallies: Tallies) -> str:
     registry = CollectorRegistry()
-    registry.register(DriftMetrics(view))
+    registry.register(tallies)
     return generate_latest(registry).decode()
 
 
 def test_a_fall_is_an_alert_and_a_metric_and_what_is_learning_has_no_score() -> None:
-    drifts = Drifting().drifts() or []
-    (condition,) = of_drifts(drifts)
+    tallies = drifting()
+    (condition,) = tallies.conditions()
     assert condition.event is Event.MASKS_FALLEN
     assert condition.severity == "critical"
     assert condition.topic == "agency.gmp.police-crime"
-    text = metrics(Drifting())
+    text = metrics(tallies)
     assert 'safe_reporting_drift_learning{agency="first-responder",feed="nrm"} 1.0' in text
     assert 'safe_reporting_drift_score{agency="gmp",feed="police-crime",kind="masks_fallen"} 1.5' in text
     assert 'feed="nrm",kind=' not in text
-    page = drifts[0].as_json()
+    page = (tallies.figures() or {})["producers"][0]
     assert page["masked"]["state"] == "fallen"
     assert page["masked"]["since"].endswith("Z")
+
+
+def test_what_cannot_be_read_for_three_minutes_is_an_alert_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    tallies = Tallies({}, Board([GMP]))
+    assert tallies.conditions() == []
+    assert tallies.figures() is None
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + FRESH_S + 1)
+    assert [condition.event for condition in tallies.conditions()] == [Event.DRIFT_UNKNOWN]

@@ -109,6 +109,30 @@ def test_lag_says_records_age_and_standing_still() -> None:
     assert see(1, 2, 1.0, "redacted").records == 0  # the mark of a transaction is no record
 
 
+def test_a_partition_of_which_nothing_is_told_has_no_lag_and_the_others_have() -> None:
+    lags = Lags(["redacted"])
+
+    def unknown(now: float, *, missing: bool = False) -> Lag:
+        return lags.unknown("router", "redacted", 1, missing=missing, now=now)
+
+    assert unknown(0.0) == Lag("router", "redacted", 1, None, None, 0.0, 0.0, known=False)
+    other = lags.see("router", "redacted", 2, committed=5, end=9, now=0.0)
+    assert alerts.of_lags([unknown(19.0), other], Limits()) == []  # leaders move for some seconds
+    long = [unknown(25.0), unknown(25.0)._replace(partition=3), other]
+    assert alerts.of_lags(long, Limits()) == [
+        Condition(Event.LAG_UNKNOWN, "warning", "redacted", number=2, about="router")
+    ]  # fmt: skip
+    assert lags.see("router", "redacted", 1, committed=5, end=6, now=26.0).known
+    assert unknown(27.0).still == 0.0
+
+
+def test_a_topic_that_is_missing_is_said_at_once_by_its_name() -> None:
+    lag = Lags([]).unknown("redactor", "agency.gmp.police-crime", 0, missing=True, now=0.0)
+    assert alerts.of_lags([lag], Limits()) == [
+        Condition(Event.LAG_UNKNOWN, "critical", "agency.gmp.police-crime", number=1, about="redactor")
+    ]  # fmt: skip
+
+
 def test_conditions_of_lag_and_quarantines() -> None:
     lag = Lag("redactor", "agency.a.b", 1, 20_000, 700.0, 650.0, 90.0)
     found = alerts.of_lags(

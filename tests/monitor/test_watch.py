@@ -81,7 +81,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def watch(said: list[str], ledger: Ledger) -> Watch:
-    return Watch(ledger, {}, load_topology(), slot=0, drifts=lambda: [])  # type: ignore[arg-type]  # a ledger that is made up
+    return Watch(ledger, {}, load_topology(), slot=0)  # type: ignore[arg-type]  # a ledger that is made up
 
 
 def broker(watch: Watch) -> Broker:
@@ -156,6 +156,23 @@ def test_a_group_without_a_position_is_alerted_once(watch: Watch, said: list[str
     broker(watch).found = []
     watch._look()
     assert watch.alerts() == 0
+
+
+def test_a_partition_without_a_leader_is_not_known_and_the_others_are(watch: Watch, said: list[str]) -> None:
+    places = [Position("router", "redacted", 0, 3, None), Position("router", "redacted", 1, 3, 9)]
+    broker(watch).found = places
+    watch._look()
+    dark, led = (watch.lags() or [])[:2]
+    assert (dark.known, dark.records, dark.age) == (False, None, None)
+    assert (led.known, led.records) == (True, 6)
+    assert said == []
+    watch._limits = watch._limits._replace(dark=0.0)
+    watch._look()
+    assert said == ["lag_unknown"]
+    assert watch.conditions() == {("lag_unknown", "warning"): 1}
+    broker(watch).found = [places[0]._replace(end=3), places[1]._replace(end=3)]
+    watch._look()
+    assert watch.conditions() == {}
 
 
 def test_what_waits_for_a_quarter_of_its_retention_is_alerted_before_it_is_lost(watch: Watch, said: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from services.kernel.progress import Progress
 from services.kernel.record import Message
 from services.kernel.vocabulary import OutcomeKind
 from services.ledger import metrics as ledger
-from services.monitor.drift_metrics import DriftMetrics
+from services.monitor.differences import Differences
 from services.monitor.lag import Lag
 from services.monitor.metrics import Metrics
-from tests.monitor.test_drift import Drifting
+from services.monitor.reconciled import Reconciled, Statement
+from tests.monitor.test_drift import drifting
 from tests.monitor.test_report import View
 from tests.monitor.test_state import DELIVERIES, straight
 
@@ -55,11 +57,11 @@ def samples() -> dict[str, set[str]]:
     telemetry.ASSIGNED.labels("router")
     lags = [Lag("router", "redacted", 0, 4, 1.0, 1.0, 0.0)]
     shown: list[Collector] = [
-        progress, statistics, telemetry.RECORDS, telemetry.BATCH_SECONDS, telemetry.ABORTS, telemetry.CHILD_RESTARTS,
+        progress, statistics, telemetry.RECORDS, telemetry.BATCH_SECONDS, telemetry.ABORTS, telemetry.STEP_RESTARTS,
         telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
         ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
     ]  # fmt: skip
-    shown += [watcher(), desk(), DriftMetrics(Drifting())]
+    shown += [watcher(), desk(), differences(), reconciled(), drifting()]
     registry = CollectorRegistry()
     for collector in shown:
         registry.register(collector)
@@ -90,6 +92,20 @@ def desk() -> DeskMetrics:
     made.show()
     made.ready = True
     return DeskMetrics(made, delay, load_topology())
+
+
+def differences() -> Differences:
+    """The monitor's comparison of broker and file, after one."""
+    made = Differences(list, every=300.0)
+    made._look()
+    return made
+
+
+def reconciled() -> Reconciled:
+    """The monitor's view of the last whole pass, after one."""
+    made = Reconciled({})
+    made._last, made._seen = Statement(0, "auditor", 1, {}), time.monotonic()
+    return made
 
 
 def families(registry: CollectorRegistry) -> list[Any]:

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
     ScramMechanism,
     TopicMetadata,
     UserScramCredentialAlteration,
+    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 
@@ -42,5 +43,6 @@ __all__ = [
     "ScramMechanism",
     "TopicMetadata",
     "UserScramCredentialAlteration",
+    "UserScramCredentialDeletion",
     "UserScramCredentialUpsertion",
 ]

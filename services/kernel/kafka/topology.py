@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from services.kernel.errors import ConfigError, RefusedError, UnreachableError
+from services.kernel.kafka import accounts
 from services.kernel.kafka.admin_types import (
     AclBinding,
     AclBindingFilter,
@@ -29,7 +30,7 @@ from services.kernel.kafka.admin_types import (
     TopicMetadata,
 )
 from services.kernel.kafka.topology_file import Acl, Topic, Topology, load_topology, parse_topology, topology_path
-from services.kernel.kafka.topology_plan import Change, ChangeKind, State, TopicState, Wanted, plan
+from services.kernel.kafka.topology_plan import REPORTED, Change, ChangeKind, State, TopicState, Wanted, plan
 
 __all__ = [
     "Change",
@@ -45,6 +46,7 @@ __all__ = [
     "plan",
     "read_state",
     "topology_path",
+    "wanted",
 ]
 
 K = TypeVar("K")
@@ -75,7 +77,7 @@ def check(config: Mapping[str, str], topology: Topology, *, profile: str, second
     `config`: librdkafka settings of an administrator. Raises UnreachableError and, for an unknown `profile`,
     ConfigError.
     """
-    return _Admin(config, seconds).differences(_wanted(topology, profile))
+    return _Admin(config, seconds).differences(wanted(topology, profile))
 
 
 def apply(config: Mapping[str, str], topology: Topology, *, profile: str, seconds: float = DEADLINE) -> list[Change]:
@@ -89,7 +91,7 @@ def apply(config: Mapping[str, str], topology: Topology, *, profile: str, second
     Raises RefusedError for 1, UnreachableError where the broker does not answer in `seconds`.
     """
     admin = _Admin(config, seconds)
-    changes = admin.differences(_wanted(topology, profile))
+    changes = admin.differences(wanted(topology, profile))
     refused = [f"  - {c.name} {c.detail}" for c in changes if c.kind is ChangeKind.REFUSED]
     if refused:
         raise RefusedError("topology not applied:\n" + "\n".join(refused))  # 1
@@ -99,12 +101,11 @@ def apply(config: Mapping[str, str], topology: Topology, *, profile: str, second
     admin.grant(_of(changes, ChangeKind.GRANT))  # 3
     admin.revoke(_of(changes, ChangeKind.REVOKE))
     admin.first_offsets(_of(changes, ChangeKind.FIRST_OFFSET))  # 4
-    done = [c for c in changes if c.kind is not ChangeKind.UNMANAGED]
-    return [*done, *_of(changes, ChangeKind.UNMANAGED)]
+    return sorted(changes, key=lambda change: change.kind in REPORTED)
 
 
 def read_state(config: Mapping[str, str], topology: Topology, *, seconds: float = DEADLINE) -> State:
-    """What the broker has: topics with their own settings, permissions, positions of the file's groups."""
+    """What the broker has: topics with their own settings, permissions, positions of the file's groups, accounts."""
     return _Admin(config, seconds).state(topology)
 
 
@@ -114,7 +115,8 @@ def _partitions(topics: Iterable[Topic], known: Mapping[str, TopicMetadata]) -> 
             yield from ((topic.name, number) for number in known[topic.name].partitions)
 
 
-def _wanted(topology: Topology, profile: str) -> Wanted:
+def wanted(topology: Topology, profile: str) -> Wanted:
+    """The topology for a profile; raises ConfigError where the file has no such profile."""
     if profile not in topology.profiles:
         known = ", ".join(f"`{name}`" for name in topology.profiles)
         raise ConfigError("topology", [f"no profile `{profile}`: the file has {known}"])
@@ -133,8 +135,8 @@ class _Admin:
         self._config = dict(config)
         self._client = AdminClient({**config, "log_level": 0})
 
-    def differences(self, wanted: Wanted) -> list[Change]:
-        return plan(self.state(wanted.topology), wanted)
+    def differences(self, to: Wanted) -> list[Change]:
+        return plan(self.state(to.topology), to)
 
     def state(self, topology: Topology) -> State:
         metadata = self._patiently(lambda: self._client.list_topics(timeout=self._left()))
@@ -154,6 +156,7 @@ class _Admin:
                 group: self._positions(group, _partitions(topology.topics_of(group), topics))
                 for group in topology.groups
             },
+            accounts=accounts.known(self._config, seconds=self._left()),
         )
 
     def create_topics(self, changes: list[Change], replication: int) -> None:
@@ -216,6 +219,9 @@ class _Admin:
         }
 
     def _acls(self) -> frozenset[Acl]:
+        """Every permission; raises RefusedError where this principal may not ask for them."""
+        if not self._patiently(lambda: accounts.may_describe(self._client, seconds=self._left())):
+            raise RefusedError("the broker tells this principal no permissions: use an administrator's account")
         everything: Any = (ResourceType.ANY, None, ResourcePatternType.ANY, None, None)
         request = AclBindingFilter(*everything, AclOperation.ANY, AclPermissionType.ANY)  # type: ignore[call-arg]
         bindings = self._ask(lambda: {"all": self._client.describe_acls(request)})["all"]

@@ -17,6 +17,12 @@ from services.kernel.paths import ROOT
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Cleanup = Literal["compact", "delete"]
 
+#: Accounts of the broker itself; every other one is a principal of the file.
+INNER = frozenset({"broker", "controller"})
+#: Every topic, also one that the file does not name.
+EVERY = "*"
+#: Kafka's own name of the broker as a whole; librdkafka calls that kind of resource `broker`.
+_CLUSTER = "kafka-cluster"
 DAY_MS = 24 * 60 * 60 * 1000
 _NAME = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 _SPEC = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*(?:[.-]?\*)?")
@@ -56,11 +62,16 @@ class TopicEntry(_Strict, frozen=True):
 
 
 class Grants(_Strict, frozen=True):
-    """What one account may do; a name that ends in `*` is a prefix."""
+    """What one account may do; a name that ends in `*` is a prefix.
+
+    `describe` and `describe_configs` take `*` alone too, for every topic; `cluster` is the broker as a whole.
+    """
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     describe: tuple[str, ...] = ()
+    describe_configs: tuple[str, ...] = ()
+    cluster: tuple[Literal["describe"], ...] = ()
     groups: tuple[str, ...] = ()
     describe_groups: tuple[str, ...] = ()
     transactions: tuple[str, ...] = ()
@@ -75,7 +86,7 @@ class Topic(_Strict, frozen=True):
 
 
 class Acl(_Strict, frozen=True, order=True):
-    """One permission: `principal` may `operation` on `resource` (`topic`, `group`, `transactional_id`).
+    """One permission: `principal` may `operation` on `resource` (`topic`, `group`, `transactional_id`, `broker`).
 
     A broker may hold others (another host, a denial, `all`); the file never asks for those.
     """
@@ -257,10 +268,9 @@ def _replace(text: str, values: Mapping[str, str]) -> str:
 
 
 def _fill_grants(grants: Grants, values: Mapping[str, str]) -> Grants:
-    filled = {
-        field: tuple(_replace(spec, values) for spec in getattr(grants, field)) for field in Grants.__struct_fields__
-    }
-    return Grants(**filled)
+    names = [field for field in Grants.__struct_fields__ if field != "cluster"]
+    filled = {field: tuple(_replace(spec, values) for spec in getattr(grants, field)) for field in names}
+    return msgspec.structs.replace(grants, **filled)
 
 
 def _topic(name: str, entry: TopicEntry, sizes: Sizes, common: Mapping[str, str], partitions: int) -> Topic:
@@ -280,6 +290,7 @@ def _acls(principal: str, grants: Grants) -> Iterator[Acl]:
         (grants.read, "topic", ["read"]),
         (grants.write, "topic", ["write"]),
         (grants.describe, "topic", ["describe"]),
+        (grants.describe_configs, "topic", ["describe_configs"]),
         (grants.groups, "group", ["read"]),
         (grants.describe_groups, "group", ["describe"]),
         (grants.transactions, "transactional_id", ["write", "describe"]),
@@ -290,10 +301,12 @@ def _acls(principal: str, grants: Grants) -> Iterator[Acl]:
                 yield Acl(
                     principal=principal,
                     resource=resource,
-                    name=spec.removesuffix("*"),
-                    prefix=spec.endswith("*"),
+                    name=spec if spec == EVERY else spec.removesuffix("*"),
+                    prefix=spec.endswith("*") and spec != EVERY,
                     operation=operation,
                 )
+    for operation in grants.cluster:
+        yield Acl(principal=principal, resource="broker", name=_CLUSTER, prefix=False, operation=operation)
 
 
 def _faults(topology: Topology) -> Iterator[str]:
@@ -323,7 +336,8 @@ def _faults(topology: Topology) -> Iterator[str]:
         yield "`sizes.record` must fit in an agency's and in the redacted topic"
     uses = [(f"group `{group}`", spec) for group, specs in topology.groups.items() for spec in specs]
     for principal, grants in topology.principals.items():
-        specs = (*grants.read, *grants.write, *grants.describe)
+        looked_at = [spec for spec in (*grants.describe, *grants.describe_configs) if spec != EVERY]
+        specs = (*grants.read, *grants.write, *looked_at)
         uses += [(f"principal `{principal}`", spec) for spec in specs]
         for spec in (*grants.groups, *grants.describe_groups, *grants.transactions):
             if not _SPEC.fullmatch(spec):

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 import msgspec
 
-from services.kernel.kafka.topology_file import Acl, Topic, Topology
+from services.kernel.kafka.topology_file import INNER, Acl, Topic, Topology
 
 
 class ChangeKind(StrEnum):
-    """What a change does. `refused` and `unmanaged` are never carried out."""
+    """What a change does. Those of `REPORTED` are never carried out."""
 
     CREATE_TOPIC = "create_topic"
     ALTER_TOPIC = "alter_topic"
@@ -21,6 +21,15 @@ class ChangeKind(StrEnum):
     FIRST_OFFSET = "first_offset"
     REFUSED = "refused"
     UNMANAGED = "unmanaged"
+    MISSING_ACCOUNT = "missing_account"
+    FOREIGN_ACCOUNT = "foreign_account"
+    NOT_KNOWN = "not_known"
+
+
+#: What `apply` leaves as it is and only reports. Accounts need passwords: `broker accounts` makes them.
+REPORTED = frozenset(
+    {ChangeKind.UNMANAGED, ChangeKind.MISSING_ACCOUNT, ChangeKind.FOREIGN_ACCOUNT, ChangeKind.NOT_KNOWN}
+)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,11 +54,12 @@ class TopicState(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A broker's topics, permissions, and the partitions for which a group has a position."""
+    """A broker's topics, permissions, partitions for which a group has a position, and accounts (None: not known)."""
 
     topics: dict[str, TopicState] = field(default_factory=dict)
     acls: frozenset[Acl] = frozenset()
     positions: dict[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
+    accounts: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +84,14 @@ def plan(current: State, wanted: Wanted) -> list[Change]:
     """Every difference between a broker and the topology, in the order in which to carry them out.
 
     A different number of partitions or copies is `refused` and says how to migrate; a topic that the file
-    does not name is `unmanaged` and left alone; a permission that the file does not name is revoked.
+    does not name is `unmanaged` and left alone; a permission that the file does not name is revoked. Accounts
+    are reported; where they are not known that is said, as if it were a difference.
     """
     return [
         *_topics(current, wanted),
         *_permissions(current, wanted),
         *_first_offsets(current, wanted),
+        *_accounts(current, wanted),
     ]
 
 
@@ -144,6 +156,21 @@ def describe(acl: Acl) -> str:
     words = f"{acl.operation} {acl.resource} {acl.name}{'*' if acl.prefix else ''}"
     words = words if acl.permission == "allow" else f"{acl.permission} {words}"
     return words if acl.host == "*" else f"{words} from {acl.host}"
+
+
+def _accounts(current: State, wanted: Wanted) -> Iterator[Change]:
+    """Whoever has an account gets past the broker's door, whatever it may do then."""
+    if current.accounts is None:
+        detail = "this principal may not ask for them, or the broker has none of SCRAM: nothing is said of them"
+        yield Change(kind=ChangeKind.NOT_KNOWN, name="accounts", detail=detail)
+        return
+    principals = frozenset(wanted.topology.principals)
+    for name in sorted(principals - current.accounts):
+        detail = "the file has it and the broker does not: `safe-reporting broker accounts`"
+        yield Change(kind=ChangeKind.MISSING_ACCOUNT, name=name, detail=detail)
+    for name in sorted(current.accounts - principals - INNER):
+        detail = "an account that the file does not name: remove it with `kafka-configs`, or name it"
+        yield Change(kind=ChangeKind.FOREIGN_ACCOUNT, name=name, detail=detail)
 
 
 def _first_offsets(current: State, wanted: Wanted) -> Iterator[Change]:

@@ -14,6 +14,7 @@ import structlog
 from services.kernel import telemetry
 from services.kernel.errors import SafeReportingError, UnreachableError
 from services.kernel.record import Batch, Inbound, Outcome
+from services.kernel.telemetry import RestartCause
 from services.kernel.vocabulary import Reason
 
 log = structlog.get_logger()
@@ -108,11 +109,11 @@ class Worker:
             failure = self._run(records[len(outcomes) :], batch, outcomes, ends)  # 1
             if failure is None:
                 continue
-            self._restart(failure)
             suspect = records[len(outcomes)]
+            self._restart(failure, suspect)
             if self._run([suspect], batch, outcomes, time.monotonic() + self._record_deadline) is None:  # 2
                 continue
-            self._restart(failure)
+            self._restart(failure, suspect)
             outcomes.append(self.quarantine(suspect, failure))  # 3
         return outcomes
 
@@ -143,14 +144,22 @@ class Worker:
                     return Reason.TIMEOUT
                 outcomes.append(_OUTCOME.decode(pipe.recv_bytes()))
                 if left and time.monotonic() >= ends:
-                    self.stop()  # the child still works on the rest: a new one for the next batch
-                    return None
+                    self._lose(RestartCause.BATCH_DEADLINE, records[-left], count=left)
+                    return None  # the child still works on the rest: a new one for the next batch
         except (EOFError, OSError, msgspec.DecodeError):
             return Reason.CRASHED
         return None
 
-    def _restart(self, reason: Reason) -> None:
-        telemetry.CHILD_RESTARTS.labels(self._service, reason.value).inc()
-        log.warning("step_process_restarted", service=self._service, reason=reason.value)
-        self.stop()
+    def _restart(self, reason: Reason, suspect: Inbound) -> None:
+        cause = RestartCause.RECORD_DEADLINE if reason is Reason.TIMEOUT else RestartCause.DIED
+        self._lose(cause, suspect, count=1)
         self.start()
+
+    def _lose(self, cause: RestartCause, first: Inbound, *, count: int) -> None:
+        """End the child, and say why and where: the first of `count` records that have no outcome for it."""
+        telemetry.STEP_RESTARTS.labels(self._service, cause).inc()
+        log.warning(
+            "step_process_lost", service=self._service, reason=cause.value, topic=first.topic,
+            partition=first.partition, offset=first.offset, count=count,
+        )  # fmt: skip
+        self.stop()
