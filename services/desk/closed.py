@@ -43,8 +43,7 @@ class ClosedGate:
 
 
 def waiting(positions: Iterable[Position]) -> int | None:
-    """Records that a group has not handled; None where a partition has no position, or no leader to say
-    where it ends.
+    """Records that a group has not handled; None where a partition has no position, or nobody says where it ends.
 
     The redactor writes in transactions, and each leaves a mark of its own in its partition: one of lag is none, and
     a larger number is that of the records and of the marks between them.
