@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
 from services.kernel.consent import TOPIC
+from services.kernel.folder import OwnFolder
 from services.kernel.kafka import service
 from services.kernel.kafka.topology import load_topology
 from services.kernel.kafka.watch import Watch
@@ -15,21 +14,23 @@ from services.redactor.lease import ConsentLease
 
 __all__ = ["start"]
 
+NAME = "redactor"
+
 
 def start(settings: Settings) -> None:
     """Run one redactor until it is told to stop; input topics and sizes come from the topology file."""
     topology = load_topology(settings.topology_file)
-    with tempfile.TemporaryDirectory(prefix="safe-reporting-redactor-") as folder:
+    with OwnFolder(NAME) as folder:
 
         def lease(config: dict[str, str]) -> ConsentLease:
-            name = f"redactor-{settings.slot}"
-            return ConsentLease(lambda told: Watch(config, [TOPIC], name=name, told=told), folder=Path(folder))
+            name = f"{NAME}-{settings.slot}"
+            return ConsentLease(lambda told: Watch(config, [TOPIC], name=name, told=told), folder=folder)
 
         service.run(
-            "redactor",
+            NAME,
             factory="services.redactor.build:build_step",
             settings=settings,
-            topics=[topic.name for topic in topology.topics_of("redactor")],
+            topics=[topic.name for topic in topology.topics_of(NAME)],
             sizes=topology.message_bytes,
             lease=lease,
         )

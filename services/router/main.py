@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 from services.kernel import consent
 from services.kernel.approvers import load_approvers
+from services.kernel.folder import OwnFolder
 from services.kernel.kafka import service
 from services.kernel.kafka.topology import load_topology
 from services.kernel.kafka.watch import Watch
@@ -16,6 +16,8 @@ from services.router.lease import CONTROL, ControlLease, PolicySets
 from services.router.step import load_rules
 
 __all__ = ["start"]
+
+NAME = "router"
 
 
 def start(settings: Settings) -> None:
@@ -27,20 +29,20 @@ def start(settings: Settings) -> None:
         load_rules(schemas_dir=settings.schemas_dir, policies_dir=folder, profile=profile)
 
     sets = PolicySets(settings.policies_dir, settings.policy_sets_dir, load)
-    with tempfile.TemporaryDirectory(prefix="safe-reporting-router-") as folder:
+    with OwnFolder(NAME) as folder:
 
         def lease(config: dict[str, str]) -> ControlLease:
-            name = f"router-{settings.slot}"
+            name = f"{NAME}-{settings.slot}"
             return ControlLease(
                 lambda told: Watch(config, [CONTROL, consent.TOPIC], name=name, told=told),
-                approvers=approvers, sets=sets, folder=Path(folder),
+                approvers=approvers, sets=sets, folder=folder,
             )  # fmt: skip
 
         service.run(
-            "router",
+            NAME,
             factory="services.router.build:build_step",
             settings=settings,
-            topics=[topic.name for topic in topology.topics_of("router")],
+            topics=[topic.name for topic in topology.topics_of(NAME)],
             sizes=topology.message_bytes,
             lease=lease,
         )

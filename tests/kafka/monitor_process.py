@@ -48,9 +48,9 @@ class Monitor:
         return json.loads(body) if body else {}
 
     def caught_up(self, applied: int, seconds: float = 90.0) -> dict[str, Any]:
-        """The figures once the ledger offset `applied` was taken in."""
+        """The figures once the ledger offset `applied` was taken in, and where the ledger ends is known again."""
         ends = time.monotonic() + seconds
-        while (found := self.figures()).get("applied") is None or found["applied"] < applied:
+        while (found := self.figures()).get("behind") is None or found["applied"] is None or found["applied"] < applied:
             assert time.monotonic() < ends, (found, self.log.read_text()[-3000:])
             assert self.process.poll() is None, self.log.read_text()[-3000:]
             time.sleep(0.3)

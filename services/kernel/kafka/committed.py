@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import tempfile
 from collections.abc import Callable, Mapping
 
 import aiokafka
@@ -16,6 +15,8 @@ import faust
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from services.kernel.folder import OwnFolder
 
 #: Says at which offset to begin each partition of the input, once the tables are read.
 Positions = Callable[[], Mapping[tuple[str, int], int]]
@@ -66,7 +67,7 @@ class CommittedApp(faust.App):
 
     positions: Positions = staticmethod(lambda: {})
     #: Removed with the application.
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    folder: OwnFolder | None = None
 
     def _new_transport(self) -> CommittedTransport:
         return CommittedTransport(self.conf.broker_consumer, self, loop=self.loop)
@@ -82,10 +83,10 @@ def new_app(name: str, config: Mapping[str, str], *, slot: int, positions: Posit
         slot: number of this instance, a static member of the group.
     """
     context = _tls(config)
-    folder = tempfile.TemporaryDirectory(prefix=f"safe-reporting-{name}-")
+    folder = OwnFolder(name)
     app = CommittedApp(
         name,
-        datadir=folder.name,  # Faust makes one where it stands, which may be read-only; nothing is written to it
+        datadir=str(folder.path),  # Faust makes one where it stands, which may be read-only; nothing is written to it
         broker=[f"kafka://{server}" for server in config["bootstrap.servers"].split(",")],
         broker_credentials=_credentials(config, context),
         ssl_context=context,
