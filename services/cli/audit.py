@@ -208,7 +208,7 @@ def witness(
 def _tell(report: Report, as_json: bool) -> None:
     if as_json:
         found = [{"leaf": f.leaf, "what": f.what.name.lower(), "detail": f.detail} for f in report.findings]
-        numbers = {name: getattr(report, name) for name in ("leaves", "checkpoints", "erased", "kept_aside")}
+        numbers = {name: getattr(report, name) for name in ("leaves", "checkpoints", "erased", "kept_aside", "waiting")}
         print(json.dumps({**numbers, "findings": found}))
         return
     for finding in report.findings:
@@ -218,7 +218,8 @@ def _tell(report: Report, as_json: bool) -> None:
         print(f"and {report.more} more")
     said = f"{report.leaves} leaves, {report.checkpoints} checkpoints, {report.erased} erased"
     aside = f", {report.kept_aside} kept aside: no entries by the schema" if report.kept_aside else ""
-    print(f"{'NOT WHOLE' if report.findings else 'whole'}: {said}{aside}")
+    waits = f", the last {report.waiting} wait for their checkpoint" if report.waiting and not report.findings else ""
+    print(f"{'NOT WHOLE' if report.findings else 'whole'}: {said}{aside}{waits}")
 
 
 @contextmanager

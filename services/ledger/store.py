@@ -98,13 +98,15 @@ class Store:
 
     @contextmanager
     def connection(self, *, write: bool = False) -> Iterator[Connection]:
-        """A connection; with `write`, one transaction that commits at the end.
+        """A connection that sees the database as it stood at its first question; with `write`, one transaction that
+        commits at the end.
 
         Raises:
             UnreachableError: the database is locked, full or away; nothing was written.
         """
         try:
-            with self.engine.connect().execution_options(writes=write) as connection:
+            level = {} if self._sqlite or write else {"isolation_level": "REPEATABLE READ"}
+            with self.engine.connect().execution_options(writes=write, **level) as connection:
                 yield connection
                 if write:
                     connection.commit()

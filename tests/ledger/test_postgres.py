@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,8 +13,9 @@ import sqlalchemy as sa
 from services.kernel.errors import UnreachableError
 from services.ledger import tables
 from services.ledger.store import Store, grow
+from services.ledger.verify import Tampering, verify
 from tests.ledger import postgres
-from tests.ledger.helpers import append, entries, leaves, url
+from tests.ledger.helpers import KEY, Meanwhile, append, entries, leaves, url
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +57,16 @@ def test_what_the_database_refuses_is_said_in_one_line_and_nothing_is_appended(s
             store.append(before, after, doubled, kept, signed=None, now=0)
         assert (store.state().next_offset, store.state().size) == (before.next_offset, before.size)
         assert store.state().frontier.root() == before.frontier.root()
+
+
+def test_a_log_is_verified_as_it_stood_when_the_service_goes_on_appending(server: str) -> None:
+    with Store(server) as store:
+        start = store.state().next_offset
+        append(store, list(entries(600, start)))
+        size = store.state().size
+        beside: Any = Meanwhile(server, list(entries(600, start + 600)))
+        report = verify(store, KEY.public_key(), beside)
+        assert report.leaves == size
+        assert Tampering.TREE not in {finding.what for finding in report.findings}
+        assert report.waiting == 0
+        assert store.state().size == size + 600

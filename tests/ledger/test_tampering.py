@@ -18,7 +18,7 @@ from services.ledger.search import Query, search
 from services.ledger.store import Hashes, Store
 from services.ledger.verify import Report, Tampering, verify
 from services.ledger.witness import Witness
-from tests.ledger.helpers import KEY, NOW, ORIGIN, READER, append, entries, leaves, url
+from tests.ledger.helpers import KEY, NOW, ORIGIN, READER, Meanwhile, append, entries, leaves, url
 
 PUBLIC = KEY.public_key()
 COUNT = 900
@@ -95,6 +95,22 @@ def test_a_log_that_nobody_touched_passes(store: Store) -> None:
     report = verify(store, PUBLIC, READER)
     assert report.findings == []
     assert (report.leaves, report.checkpoints, report.erased, report.kept_aside) == (COUNT, 3, 0, 0)
+
+
+def test_what_was_appended_this_minute_waits_for_its_checkpoint_and_is_no_fault(store: Store) -> None:
+    append(store, list(entries(7, COUNT)), signed=False)
+    first = NOW / 1000 + COUNT
+    report = verify(store, PUBLIC, READER, clock=lambda: first + 8)
+    assert (report.findings, report.waiting) == ([], 7)
+    for stale in (first + 61, first - 61):  # nobody signed it, or it says that it is not written yet
+        assert found(verify(store, PUBLIC, READER, clock=lambda at=stale: at)) == {Tampering.NO_CHECKPOINT}  # type: ignore[misc]
+
+
+def test_a_log_is_verified_as_it_stood_when_the_service_goes_on_appending(store: Store, tmp_path: Path) -> None:
+    beside: Any = Meanwhile(url(tmp_path), list(entries(600, COUNT)))
+    report = verify(store, PUBLIC, beside)
+    assert (report.findings, report.leaves, report.waiting) == ([], COUNT, 0)
+    assert store.state().size == COUNT + 600
 
 
 @pytest.mark.parametrize(
