@@ -155,7 +155,7 @@ def _row(item: Item, register: Register, pace: Pace, *, now: int) -> dict[str, A
 
 def _table(rows: list[dict[str, Any]], *, still: int) -> Table:
     """The topic of a record names its agency and feed. An id is never cut, however narrow the terminal."""
-    table = Table(title=f"held whole, not looked at: {still}", box=None, padding=(0, 1))
+    table = Table(title=f"held whole, not looked at: {still}", box=None, padding=(0, 1, 0, 0))
     table.add_column("id", no_wrap=True)
     for name in ("age", "risk", "reason", "level"):
         table.add_column(name, no_wrap=True)

@@ -163,6 +163,15 @@ def test_a_header_that_is_no_canarys_sets_the_record_aside(planter: Planter, red
         assert not outcome.canary
 
 
+def test_what_was_planted_is_in_no_tally(planter: Planter, redactor: RedactorStep) -> None:
+    planted = planter.make(planter.new_id("nrm", now=NOW))
+    assert planted is not None
+    for number in range(60):
+        outcome = redactor(arrived(planted.message, offset=number), Batch(now=NOW + number * 2000))
+        assert outcome.kind is OutcomeKind.REDACTED
+        assert "ops.tally" not in {message.topic for message in outcome.messages}
+
+
 def test_a_redactor_that_cannot_unpack_its_language_model_does_not_start(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,15 @@ def test_what_the_auditor_published_is_shown_with_its_age(broker: EmbeddedKafka,
     assert 0 <= float(line) < 120
 
 
+def test_every_producer_is_known_and_without_tallies_none_is_judged(monitor: Monitor) -> None:
+    page = wait(monitor, lambda page: page.get("drift") is not None)
+    assert len(page["drift"]["producers"]) == 7
+    assert {one["masked"]["state"] for one in page["drift"]["producers"]} == {"learning"}
+    metrics = monitor.get("/metrics") or b""
+    assert metrics.count(b"\nsafe_reporting_drift_learning{") == 7
+    assert b"\nsafe_reporting_drift_score{" not in metrics
+
+
 def told(broker: EmbeddedKafka) -> list[dict[str, Any]]:
     records = read_all(broker.client_config("admin"), "ops.alert", name="admin")
     return [orjson.loads(record.value.reveal()) for record in records if record.value is not None]
