@@ -28,7 +28,8 @@ class Report:
 
     `longest_block`: seconds that a record lay in a partner topic before a committed reader got it, because an open
     transaction held it or one before it. `longest_silence`: seconds without a record in any partner topic while there
-    was a broker, whatever the reason.
+    was a broker, whatever the reason. `first_after`: seconds from the start of all workers to the first partner record,
+    which is what a start takes on this machine.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
@@ -38,6 +39,7 @@ class Report:
     gaps: list[str] = field(default_factory=list)
     unaccounted: int = 0
     longest_silence: float = 0.0
+    first_after: float = 0.0
     longest_block: float = 0.0
     events: list[str] = field(default_factory=list)
     partner_records: int = 0
@@ -212,6 +214,7 @@ class KillRun:
             (at - uncommitted.at.get(place, at) for place, at in committed.at.items()), default=0
         )
         report.longest_silence = committed.silence
+        report.first_after = min(committed.at.values(), default=self._started) - self._started
         until = committed.silent_until - self._started
         report.events.append(f"longest silence {committed.silence:.1f} s, until {until:.1f} s")
 
@@ -249,6 +252,6 @@ def show(report: Report) -> None:
         f"{sum(report.sent.values())} records, {report.kills} kills; partners read {report.partner_records}; "
         f"lost {report.lost}, doubled {report.doubled}, unaccounted {report.unaccounted}, "
         f"gaps {len(report.gaps)}, longest block {report.longest_block:.1f} s, silence "
-        f"{report.longest_silence:.1f} s; a read_uncommitted reader saw "
+        f"{report.longest_silence:.1f} s, first record after {report.first_after:.1f} s; a read_uncommitted reader saw "
         f"{report.uncommitted_seen}, without an entry {report.uncommitted_without_entry}"
     )
