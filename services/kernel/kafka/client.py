@@ -149,14 +149,21 @@ def translate(error: KafkaError | KafkaException, doing: str) -> SafeReportingEr
         return UnreachableError(f"{doing}: a topic is missing ({kafka.name()}): `safe-reporting topology apply`")
     if kafka.code() in _FENCED:
         return RefusedError(f"{doing}: another process runs as the same slot ({kafka.name()}): set `SR_SLOT` apart")
+    if kafka.code() == KafkaError._FATAL:
+        return UnreachableError(f"{doing}: this client cannot go on, a new process can ({kafka.str()})")
     if kafka.code() == KafkaError._AUTO_OFFSET_RESET:
         return PositionError(f"{doing}: the next record is not there any more ({kafka.name()}); nothing is skipped")
     return UnreachableError(f"{doing}: {kafka.name()}; is the broker up and `SR_KAFKA_BOOTSTRAP` right?")
 
 
 def is_transient(error: KafkaError) -> bool:
-    """True for a consumer error that librdkafka is already mending by itself."""
-    return not error.fatal() and error.code() not in _REFUSED | _MISSING | {KafkaError._AUTO_OFFSET_RESET}
+    """True for a consumer error that librdkafka is already mending by itself.
+
+    `_FATAL` is none, though a consumer's `fatal()` says nothing of it: a static member whose coordinator moved just
+    when its session ran out is told that another one fenced it, and from then on gets no record and no other error.
+    """
+    lasting = _REFUSED | _MISSING | {KafkaError._AUTO_OFFSET_RESET, KafkaError._FATAL}
+    return not error.fatal() and error.code() not in lasting
 
 
 def inbound(message: Any) -> Inbound:
