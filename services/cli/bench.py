@@ -23,9 +23,8 @@ from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
 from services.kernel.kafka.reader import Sender, tail
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
-from services.kernel.record import Batch, Inbound, Message
+from services.kernel.record import Batch, Message, delivered
 from services.kernel.samples import Sample, load_samples
-from services.kernel.sensitive import SensitiveBytes
 from services.kernel.settings import Settings
 from services.redactor.build import build_step
 
@@ -157,18 +156,7 @@ def _shares(keys_dir: Path, sent: list[Message], kafka: dict[str, float]) -> dic
     spent = {"text": 0.0, "json": 0.0}
     step._engine = _Timed(step._engine, spent)
     now = int(time.time() * 1000)
-    inbound = [
-        Inbound(
-            m.topic,
-            0,
-            n,
-            now,
-            None,
-            SensitiveBytes(m.value or b""),
-            tuple((k, SensitiveBytes(v)) for k, v in m.headers),
-        )
-        for n, m in enumerate(sent)
-    ]
+    inbound = [delivered(message, offset=number, now=now) for number, message in enumerate(sent)]
     for record in inbound[:50]:
         step(record, Batch(now=now))
     spent["text"] = 0.0

@@ -19,9 +19,8 @@ from services.kernel import keys
 from services.kernel.errors import ConfigError
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
-from services.kernel.record import Batch, Inbound
+from services.kernel.record import Batch, Inbound, delivered
 from services.kernel.samples import Sample, load_samples
-from services.kernel.sensitive import SensitiveBytes
 from services.kernel.settings import Settings
 from services.kernel.vocabulary import OutcomeKind
 from services.redactor.build import build_step
@@ -75,9 +74,7 @@ def _record(samples: list[Sample], length: int) -> Inbound:
         made.append(text)
         size += len(text) + 1
     holder[name] = " ".join(made)[:length]
-    message = sample.message(value)
-    headers = tuple((key, SensitiveBytes(told)) for key, told in message.headers)
-    return Inbound(message.topic, 0, 0, _NOW, None, SensitiveBytes(message.value or b""), headers)
+    return delivered(sample.message(value), offset=0, now=_NOW)
 
 
 def _texts(value: Any) -> Iterator[tuple[Any, Any, str]]:

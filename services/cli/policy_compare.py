@@ -13,10 +13,9 @@ from typing import Any
 from rich.table import Table
 
 from services.kernel.keys import init_dev, load, public_key
-from services.kernel.record import Batch, Inbound, Message
+from services.kernel.record import Batch, Message, delivered
 from services.kernel.samples import load_samples
 from services.kernel.sealing import Sealer
-from services.kernel.sensitive import SensitiveBytes
 from services.kernel.settings import load_settings
 from services.redactor.build import build_step
 from services.router.residual import Residual
@@ -97,7 +96,7 @@ def _redacted(messages: list[Message], keys_dir: Path) -> list[Message]:
     now = int(time.time() * 1000)
     made = []
     for offset, message in enumerate(messages):
-        outcome = step(_inbound(message, offset, now), Batch(now=now))
+        outcome = step(delivered(message, offset=offset, now=now), Batch(now=now))
         made += [sent for sent in outcome.messages if sent.topic == "redacted"]
     return made
 
@@ -107,14 +106,7 @@ def _count(step: RouterStep, redacted: list[Message]) -> Counter[tuple[str, str]
     now = int(time.time() * 1000)
     counts: Counter[tuple[str, str]] = Counter()
     for offset, message in enumerate(redacted):
-        outcome = step(_inbound(message, offset, now), Batch(now=now))
+        outcome = step(delivered(message, offset=offset, now=now), Batch(now=now))
         for decision in outcome.decisions:
             counts[decision.partner, outcome.feed or ""] += decision.effect == "allow"
     return counts
-
-
-def _inbound(message: Message, offset: int, now: int) -> Inbound:
-    headers = tuple((name, None if value is None else SensitiveBytes(value)) for name, value in message.headers)
-    key = None if message.key is None else SensitiveBytes(message.key)
-    value = None if message.value is None else SensitiveBytes(message.value)
-    return Inbound(message.topic, 0, offset, now, key, value, headers)

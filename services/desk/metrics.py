@@ -32,8 +32,7 @@ class Metrics(Collector):
     def __init__(self, desk: Desk, delay: Histogram, topology: Topology) -> None:
         self._desk = desk
         self._delay = delay
-        self._places = {(agency, feed) for agency, feeds in topology.agencies.items() for feed in feeds}
-        self._places |= {(NONE, NONE), (OTHER, OTHER)}
+        self._places = {*topology.producers, (NONE, NONE), (OTHER, OTHER)}
 
     def describe(self) -> list[Any]:
         """Nothing is asked at registration."""

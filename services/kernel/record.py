@@ -42,6 +42,14 @@ class Message(msgspec.Struct, frozen=True):
     partition: int | None = None
 
 
+def delivered(message: Message, *, offset: int, now: int) -> Inbound:
+    """A message as partition 0 of its topic would deliver it; `now` is milliseconds since the epoch."""
+    key = None if message.key is None else SensitiveBytes(message.key)
+    value = None if message.value is None else SensitiveBytes(message.value)
+    headers = tuple((name, SensitiveBytes(text)) for name, text in message.headers)
+    return Inbound(message.topic, 0, offset, now, key, value, headers)
+
+
 class Decision(msgspec.Struct, frozen=True):
     """What the router decided for one partner. `key` is that of the message that was let out."""
 

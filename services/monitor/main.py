@@ -49,8 +49,8 @@ def start(settings: Settings) -> None:
         every=settings.topology_every_s,
     )
     reconciled = Reconciled(config)
-    producers = [(agency, feed) for agency, feeds in topology.agencies.items() for feed in feeds]
-    tallies = Tallies(config, Board(producers, accepted(settings.drift_accepted, producers)))
+    since = accepted(settings.drift_accepted, topology.producers)
+    tallies = Tallies(config, Board(topology.producers, since))
     parts: dict[str, Differences | Reconciled | Tallies] = {
         "topology": differences,
         "reconciled": reconciled,

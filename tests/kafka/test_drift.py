@@ -22,8 +22,6 @@ from tests.monitor.test_drift import metrics
 
 pytestmark = pytest.mark.kafka
 
-PRODUCERS = [(agency, feed) for agency, feeds in load_topology().agencies.items() for feed in feeds]
-
 
 def test_the_monitor_reads_what_a_redactor_counted(broker: EmbeddedKafka) -> None:
     crimes = [sample for sample in load_samples(ROOT / "samples") if sample.topic == "agency.gmp.police-crime"]
@@ -42,7 +40,7 @@ def test_the_monitor_reads_what_a_redactor_counted(broker: EmbeddedKafka) -> Non
     assert all(one["records"] >= tally.LEAST and one["agency"] == "gmp" for one in told)
     assert sum(one["masked"] for one in told) > 0
     assert all(one["unknown_fields"] == 0 for one in told)
-    tallies = Tallies(broker.client_config("monitor"), Board(PRODUCERS))
+    tallies = Tallies(broker.client_config("monitor"), Board(load_topology().producers))
     tallies.look()
     (drift,) = [one for one in tallies.drifts() or [] if one.feed == "police-crime"]
     assert drift.masked.state is State.LEARNING

@@ -166,6 +166,14 @@ def is_transient(error: KafkaError) -> bool:
     return not error.fatal() and error.code() not in lasting
 
 
+def may_pass(error: KafkaError) -> bool:
+    """True for what a question about a partition is answered while its leader moves.
+
+    librdkafka says `_UNKNOWN_PARTITION` then as well as for a topic that is not there: ask which of them it is.
+    """
+    return is_transient(error) or error.code() == KafkaError._UNKNOWN_PARTITION
+
+
 def inbound(message: Any) -> Inbound:
     """A message of librdkafka as the project's own type."""
     key, value = message.key(), message.value()

@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from services.kernel.errors import UnreachableError
 from services.kernel.kafka.admin_types import TopicMetadata
-from services.kernel.kafka.client import RECONNECT, is_transient, quiet, translate
+from services.kernel.kafka.client import RECONNECT, may_pass, quiet, translate
 
 #: Beyond every offset: all that a partition holds is older than what was asked for.
 END = 2**63 - 1
@@ -133,8 +133,7 @@ class Positions:
         try:
             edges = consumer.get_watermark_offsets(asked, timeout=_left(deadline))
         except KafkaException as error:
-            kafka = error.args[0]
-            if is_transient(kafka) or kafka.code() == KafkaError._UNKNOWN_PARTITION:
+            if may_pass(error.args[0]):
                 return None
             raise translate(error, f"asking for the end of `{place.topic}`") from error
         return None if edges is None else int(edges[1])

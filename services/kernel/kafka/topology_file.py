@@ -118,6 +118,11 @@ class Topology(_Strict, frozen=True):
         return tuple(self.principals)
 
     @property
+    def producers(self) -> tuple[tuple[str, str], ...]:
+        """Agency and feed of everything that is sent."""
+        return tuple((agency, feed) for agency, feeds in self.agencies.items() for feed in feeds)
+
+    @property
     def acls(self) -> frozenset[Acl]:
         """Every permission."""
         return frozenset(acl for name, grants in self.principals.items() for acl in _acls(name, grants))

@@ -7,11 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from services.kernel.kafka.client import RECONNECT, inbound, is_transient, quiet, translate
+from services.kernel.kafka.client import RECONNECT, inbound, is_transient, may_pass, quiet, translate
 from services.kernel.record import Inbound
-
-#: What is said while leaders change; a topic that is not there is said otherwise.
-_PASSING = {KafkaError._TIMED_OUT, KafkaError._UNKNOWN_PARTITION}
 
 
 class Watch:
@@ -78,7 +75,7 @@ class Watch:
             try:
                 _, end = self._asker.get_watermark_offsets(partition, timeout=self._wait)
             except KafkaException as error:
-                if is_transient(error.args[0]) or error.args[0].code() in _PASSING:
+                if may_pass(error.args[0]):
                     self._look_again(partition.topic)
                     return None
                 raise translate(error, f"reading `{partition.topic}`") from error
