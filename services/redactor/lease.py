@@ -26,7 +26,8 @@ class ConsentLease:
     def __init__(self, watch: Callable[[Callable[[Inbound], None]], Watch], *, folder: Path) -> None:
         self._consents = Register()
         self._book = BookFile(folder)
-        self._read = Reading(watch(self._told).fresh, f"`{TOPIC}`")
+        self._watch = watch(self._told)
+        self._read = Reading(self._watch.fresh, f"`{TOPIC}`")
 
     def facts(self, now: int) -> dict[str, str] | None:  # noqa: ARG002 - the step asks the book at the batch's time
         """Where the step finds the book; None where `consent` was not read to its end.
@@ -35,6 +36,10 @@ class ConsentLease:
             UnreachableError: it could not be read to its end for too long.
         """
         return {"consents": self._book.write(self._consents)} if self._read() else None
+
+    def close(self) -> None:
+        """Leave `consent`."""
+        self._watch.close()
 
     def _told(self, record: Inbound) -> None:
         if not self._consents.hear(record.value.reveal() if record.value is not None else None, record.offset):

@@ -91,7 +91,8 @@ class ControlLease:
         self._consents = consent.Register()
         self._book = consent.BookFile(folder)
         self._said = ""
-        self._read = Reading(watch(self._told).fresh, f"`{CONTROL}` and `{consent.TOPIC}`")
+        self._watch = watch(self._told)
+        self._read = Reading(self._watch.fresh, f"`{CONTROL}` and `{consent.TOPIC}`")
 
     def facts(self, now: int) -> dict[str, str] | None:
         """What holds for a batch that is decided at `now`; None where nothing may be published.
@@ -127,6 +128,10 @@ class ControlLease:
             "consents": self._book.write(self._consents),  # 5
             "consent_offset": str(self._consents.offset),
         }
+
+    def close(self) -> None:
+        """Leave `control` and `consent`."""
+        self._watch.close()
 
     def _good(self, current: Manifest) -> Manifest | None:
         """The manifest in force, or below it the last whose set is sound; None where the one in force is not here."""

@@ -174,6 +174,9 @@ class Closed:
     def facts(self, now: int) -> dict[str, str] | None:
         return None
 
+    def close(self) -> None:
+        """It has no connection."""
+
 
 def make(broker: FakeBroker, processor: Any = None, **limits: Any) -> Loop:
     loop = Loop(

@@ -93,6 +93,13 @@ class Loop:
         while not stop():
             self.cycle()
 
+    def close(self) -> None:
+        """Leave the group, so that the others take over at once, and end every connection."""
+        self._consumer.close()
+        self._producer.close()
+        if self._lease is not None:
+            self._lease.close()
+
     def cycle(self) -> int:
         """Handle one batch; return how many records got their outcome.
 

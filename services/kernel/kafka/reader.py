@@ -117,7 +117,7 @@ def tail(config: Mapping[str, str], topics: list[str], *, name: str, done: Calla
 class Sender:
     """Sends messages outside of the services' loop: samples, entries of a command. Use it as a context.
 
-    Leaving the context returns when the broker holds every message, on all replicas.
+    Leaving the context returns when the broker holds every message, on all replicas, and closes the connections.
 
     Raises:
         SafeReportingError: a message was not acknowledged within `deadline` seconds.
@@ -147,6 +147,7 @@ class Sender:
     ) -> None:
         if error is None:
             self.flush()
+            self._producer.close()
 
     def send(self, message: Message, partition: int) -> None:
         """Queue one message; waits while the queue is full."""

@@ -32,6 +32,10 @@ class Lease(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Close its connections."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -101,7 +101,7 @@ def run(
         loop.start(topics)  # 2
         log.info("service_started", service=service, slot=settings.slot)
         loop.run(stop)  # 3
-        consumer.close()
+        loop.close()
         log.info("service_stopped", service=service, slot=settings.slot)
     finally:
         worker.stop()
