@@ -110,7 +110,7 @@ def run(broker: EmbeddedKafka, database: str, folder: Path, *, count: int, kills
             assert time.monotonic() < ends, (folder / "ledger.log").read_text()[-2000:]
             assert service.process.poll() is None
             time.sleep(0.3)
-        assert service.stop() == 0
+        assert service.stop() == 0, (folder / "ledger.log").read_text()[-4000:]
         with store.connection() as connection:
             held = connection.execute(sa.select(tables.leaf.c.position, tables.leaf.c.body).order_by(tables.leaf.c.idx))
             assert [(position, bytes(body)) for position, body in held] == wanted

@@ -18,9 +18,12 @@ def read_all(
 ) -> Iterator[Inbound]:
     """Yield every record of `topic` up to the end that it had when its last partition was reached.
 
+    What a transaction that is still open has written before that end belongs to it: the reader waits until it is
+    decided. The broker says that a transaction is committed before every partition shows it.
+
     Args:
         name: prefix of the group name, which the principal's permissions must cover.
-        committed: False also shows what open and aborted transactions wrote.
+        committed: False shows at once what open transactions wrote, and what aborted ones did.
         start: offset in each partition to begin at.
         deadline: seconds for the whole reading.
 
@@ -44,6 +47,7 @@ def read_all(
     try:
         partitions = _partitions(consumer, topic)
         consumer.assign([TopicPartition(topic, partition, start) for partition in partitions])
+        wanted: dict[int, int] = {}
         while partitions:
             message = consumer.poll(0.5)
             if message is None:
@@ -54,7 +58,10 @@ def read_all(
             if error is None:
                 yield inbound(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                partitions.discard(message.partition())
+                partition = int(message.partition() or 0)
+                wanted.setdefault(partition, _written(consumer, topic, partition))
+                if int(message.offset() or 0) >= wanted[partition]:
+                    partitions.discard(partition)
             else:
                 raise translate(error, f"reading `{topic}`")
     finally:
@@ -221,6 +228,11 @@ def fence(config: Mapping[str, str], ids: list[str]) -> None:
             transactional_producer(config, service=service, slot=int(slot)).init_transactions(15.0)
         except KafkaException as error:
             raise translate(error, f"fencing `{id_}`") from error
+
+
+def _written(consumer: Consumer, topic: str, partition: int) -> int:
+    """The end of a partition as its last answer named it, open transactions included."""
+    return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)[1])
 
 
 def _partitions(consumer: Consumer, topic: str) -> set[int]:
