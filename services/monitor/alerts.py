@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 from services.kernel.alert import alert
 from services.kernel.kafka.lag import Position
 from services.kernel.record import Message
-from services.monitor.chain import Verdict
+from services.monitor.chain import KEPT, Finding, Verdict
 from services.monitor.lag import Lag
 from services.monitor.state import Found
 from services.monitor.windows import Figures
 
 #: Seconds after which a condition that lasts is said again.
 REPEAT_S = 900.0
+#: So many gaps or doubles of one place in one step are told one by one.
+STORM = 16
 
 
 class Event(StrEnum):
@@ -63,13 +65,26 @@ class Condition(NamedTuple):
 
 
 def of_findings(found: Iterable[Found]) -> list[Condition]:
-    """Gaps and doubles, each said once; `number` is that of the offsets."""
-    made = []
+    """Gaps and doubles, each said once; `number` is that of the offsets.
+
+    A storm, more than `STORM` of one place in one step, is one alert from its first offset on. Its `number` is not
+    known where the chain did not keep them all.
+    """
+    places: dict[tuple[Event, str, str, int], list[Finding]] = {}
     for service, topic, partition, finding in found:
         event = {Verdict.GAP: Event.CHAIN_GAP, Verdict.DOUBLE: Event.CHAIN_DOUBLE}.get(finding.verdict)
         if event is not None:
-            count = finding.last - finding.first + 1
-            made.append(Condition(event, "critical", topic, partition, finding.first, count, about=service))
+            places.setdefault((event, service, topic, partition), []).append(finding)
+    made = []
+    for (event, service, topic, partition), findings in places.items():
+        sizes = [finding.last - finding.first + 1 for finding in findings]
+        if len(findings) > STORM:
+            first = min(finding.first for finding in findings)
+            number = sum(sizes) if len(findings) < KEPT else None
+            made.append(Condition(event, "critical", topic, partition, first, number, about=service))
+            continue
+        for finding, size in zip(findings, sizes, strict=True):
+            made.append(Condition(event, "critical", topic, partition, finding.first, size, about=service))
     return made
 
 

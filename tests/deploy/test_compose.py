@@ -141,3 +141,12 @@ def test_a_script_can_be_parsed(script: Path) -> None:
     shell = "bash" if "bash" in script.read_text().splitlines()[0] else "sh"
     subprocess.run([shell, "-n", str(script)], check=True)
     assert "set -eu" in script.read_text()
+
+
+def test_nothing_waits_for_what_only_looks_on() -> None:
+    """Without Prometheus and Grafana records flow, and alerts go to `ops.alert`, all the same."""
+    watchers = {"prometheus", "grafana"}
+    for name, part in SERVICES.items():
+        if name not in watchers:
+            assert not watchers & set(part.get("depends_on", {})), name
+            assert not any(watcher in str(part.get("environment", {})) for watcher in watchers), name

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from services.kernel import keys
 from services.kernel.errors import Exit
+from services.kernel.kafka.client import transactional_producer
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
@@ -129,3 +131,24 @@ def test_sigterm_ends_a_service_cleanly(broker: EmbeddedKafka, keys_dir: Path, s
         rest = process.stderr.read()
         assert process.wait(15) == Exit.DONE
     assert "service_stopped" in rest
+
+
+def test_a_position_that_an_open_transaction_holds_is_said(broker: EmbeddedKafka, keys_dir: Path) -> None:
+    """What another worker left open when it froze: until it is decided, the broker tells nobody where the group is."""
+    config = broker.client_config("admin")
+    asker = Consumer({**config, "group.id": "redactor"})
+    holder = transactional_producer(config, service="holder", slot=0, **{"transaction.timeout.ms": 60_000})
+    try:
+        holder.init_transactions(15)
+        holder.begin_transaction()
+        place = TopicPartition("agency.gmp.police-crime", 0, 0)
+        holder.send_offsets_to_transaction([place], asker.consumer_group_metadata(), 15)
+        done = start("redactor", broker.environment("redactor") | {"SR_KEYS_DIR": str(keys_dir)})
+        assert done.returncode == Exit.UNREACHABLE
+        assert "where the group is" in done.stderr
+        assert "no transaction left open" in done.stderr
+        assert "Traceback" not in done.stderr
+    finally:
+        holder.abort_transaction(15)
+        holder.close()
+        asker.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from services.ledger import note, tables
 from services.ledger.publish import Publisher
 from services.ledger.store import Store
 from services.ledger.verify import verify
-from services.ledger.writer import Limits, Writer
+from services.ledger.writer import Limits, Writer, give_back
 from tests.ledger.helpers import KEY, NOW, ORIGIN, READER, append, entries, leaves, url
 
 BODIES = [*entries(1000), b"{}", *entries(200, 1000)]
@@ -194,3 +196,17 @@ def test_a_rebuilt_log_has_the_same_root(tmp_path: Path) -> None:
             drain(writer(store, Outbox(), batch=batch))
             roots.append(store.state().frontier.root())
     assert roots[0] == roots[1]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library keeps its own counsel")
+def test_gaps_between_what_stays_are_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    blocks = [bytes(20_000) for _ in range(5_000)]
+    stays = blocks[::50]
+    del blocks
+    before = resident()
+    give_back()
+    assert resident() < before - 50_000_000
+    assert len(stays) == 100

@@ -15,7 +15,7 @@ from services.kernel.paths import ROOT
 from services.kernel.web import answer as served
 from services.monitor import alerts, buckets, report, web
 from services.monitor.alerts import Board, Condition, Event, Limits
-from services.monitor.chain import Finding, Verdict
+from services.monitor.chain import KEPT, Finding, Verdict
 from services.monitor.entry import Delivery
 from services.monitor.lag import Lag, Lags
 from services.monitor.metrics import Metrics
@@ -153,6 +153,18 @@ def test_every_alert_fits_the_published_schema() -> None:
     for condition in conditions:
         SCHEMA.validate(json.loads(alerts.message(condition, slot=0, now_ms=NOW).value or b""))
     assert conditions[0].number == 6
+
+
+def test_a_storm_of_gaps_is_one_alert_that_says_how_many_or_that_it_does_not_know() -> None:
+    def found(count: int, verdict: Verdict = Verdict.GAP) -> list[Found]:
+        return [Found("router", "redacted", 2, Finding(verdict, 10 * n, 10 * n + 1, n)) for n in range(count)]
+
+    assert len(alerts.of_findings(found(alerts.STORM))) == alerts.STORM
+    (storm,) = alerts.of_findings(found(alerts.STORM + 1))
+    assert (storm.event, storm.offset, storm.number) == (Event.CHAIN_GAP, 0, 2 * (alerts.STORM + 1))
+    (unknown,) = alerts.of_findings(found(KEPT))
+    assert unknown.number is None
+    assert len(alerts.of_findings(found(KEPT) + found(1, Verdict.DOUBLE))) == 2
 
 
 def test_a_condition_is_said_when_it_begins_and_now_and_then() -> None:

@@ -86,7 +86,7 @@ class Loop:
         except KafkaException as error:
             raise translate(error, f"start of `{self._service}-{self._slot}`") from error
         except StuckError as error:
-            raise self._unanswered() from error
+            raise self._unanswered(error) from error
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle until `stop()`; the batch under way is finished first."""
@@ -183,9 +183,9 @@ class Loop:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
-            committed = consumer.committed(partitions, timeout=self._limits.answer)
-        except Exception as error:
-            raise self._unanswered() from error
+            committed = consumer.committed(partitions, timeout=self._limits.commit_deadline)
+        except KafkaException as error:
+            raise self._unanswered(error, "where the group is") from error
         for partition in committed:
             self._hold(partition)
         consumer.assign(committed)
@@ -300,14 +300,16 @@ class Loop:
                 if not kafka.retriable() or kafka.txn_requires_abort():
                     raise
                 if time.monotonic() > deadline:
-                    raise self._unanswered() from error
+                    raise self._unanswered(error, f"`{function.__name__}`") from error
             else:
                 return
 
-    def _unanswered(self) -> UnreachableError:
+    def _unanswered(self, error: KafkaException | StuckError, asked: str = "") -> UnreachableError:
+        """No answer to what was `asked`; a StuckError names the call itself."""
+        said = error.args[0].name() if isinstance(error, KafkaException) else "the call did not come back"
         return UnreachableError(
-            f"`{self._service}-{self._slot}`: no answer from the broker; "
-            "is the broker up and `SR_KAFKA_BOOTSTRAP` right?"
+            f"`{self._service}-{self._slot}`: no answer from the broker to {asked or f'`{error}`'} ({said}); "
+            "is the broker up and `SR_KAFKA_BOOTSTRAP` right, and no transaction left open?"
         )
 
     def _replace_producer(self) -> None:
@@ -331,7 +333,7 @@ class Loop:
         except KafkaException as error:
             raise translate(error, f"new producer of `{self._service}-{self._slot}`") from error
         except StuckError as error:
-            raise self._unanswered() from error
+            raise self._unanswered(error) from error
 
     def _hold(self, partition: TopicPartition) -> None:
         """Go on in a partition from its committed offset.

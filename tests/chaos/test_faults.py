@@ -1,0 +1,114 @@
+"""The broker's disk is full; one partner's topic refuses every write: all stands still, then nothing is missing."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from services.cli.pipeline import Pipeline
+from services.kernel.kafka.admin_types import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from services.kernel.kafka.embedded import EmbeddedKafka
+from tests.chaos.harness import KillRun, show
+from tests.chaos.test_kill import SEED, assert_accounted
+
+REFUSING = "partner.victim-support-gm"
+
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
+
+
+class FaultRun(KillRun):
+    """No worker is killed; what is disturbed is under them."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=SEED, records=4_000, rate=100, kills=0)
+
+    def fill_disk(self, pipeline: Pipeline) -> None:
+        """No file of the broker may grow any more, which it meets as it does a full disk; then there is room again."""
+        flows(pipeline)
+        broker = pipeline.broker
+        (pid,) = broker.pids
+        largest = max(file.stat().st_size for file in logs(broker))
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (largest + 100_000, largest + 100_000))
+        self._note(f"no file of the broker grows beyond {largest + 100_000:,} bytes")
+        ends = time.monotonic() + 60
+        while broker.pids:
+            assert time.monotonic() < ends, "the broker goes on"
+            time.sleep(0.1)
+        gone = time.monotonic()
+        self._note("the broker has ended")
+        time.sleep(5)
+        broker.start()
+        for watch in self._watches:
+            watch.broker_down.append((gone, time.monotonic()))
+        self._note("there is room again, and the broker is back")
+
+    def block_partner(self, pipeline: Pipeline) -> None:
+        """One partner's topic takes only tiny messages for fifteen seconds: every write to it is refused."""
+        flows(pipeline)
+        usual = takes(pipeline.broker, "100")
+        self._note(f"`{REFUSING}` takes nothing")
+        before = reached(self)
+        time.sleep(15)
+        self.passed_meanwhile = reached(self) - before
+        self.waiting = len(pipeline.read("redacted", committed=False)) - routed(pipeline)
+        takes(pipeline.broker, usual)
+        self._note(f"`{REFUSING}` takes records again; {self.waiting} waited for the router")
+
+    def _settle(self, pipeline: Pipeline) -> None:
+        super()._settle(pipeline)
+        self.outcomes = Counter(e["outcome"] for e in pipeline.entries() if e["service"] == "router")
+        self.starts = [(slot.service, slot.starts) for slot in pipeline.slots]
+
+
+def logs(broker: EmbeddedKafka) -> list[Path]:
+    return list(broker.folder.glob("node-1/**/*.log"))
+
+
+def reached(run: FaultRun) -> int:
+    """Records that committed readers of `REFUSING` have."""
+    return sum(topic == REFUSING for topic, _ in list(run._watches[0].records))
+
+
+def routed(pipeline: Pipeline) -> int:
+    return sum(entry["service"] == "router" for entry in pipeline.entries())
+
+
+def flows(pipeline: Pipeline) -> None:
+    """Return when records pass."""
+    ends = time.monotonic() + 120
+    while routed(pipeline) < 300:
+        assert time.monotonic() < ends, "nothing flows"
+        time.sleep(0.2)
+
+
+def takes(broker: EmbeddedKafka, size: str) -> str:
+    """Set the largest batch that `REFUSING` takes, in bytes; return what it was."""
+    admin = AdminClient({**broker.client_config("admin"), "log_level": 0})
+    topic = ConfigResource(ResourceType.TOPIC, REFUSING)
+    before = str(admin.describe_configs([topic])[topic].result(20)["max.message.bytes"].value)
+    entry = ConfigEntry("max.message.bytes", size, incremental_operation=AlterConfigOpType.SET)
+    asked = ConfigResource(ResourceType.TOPIC, REFUSING, incremental_configs=[entry])
+    admin.incremental_alter_configs([asked])[asked].result(20)
+    return before
+
+
+def test_a_full_disk_of_the_broker_loses_and_doubles_nothing() -> None:
+    run = FaultRun()
+    report = run.run_with(run.fill_disk, workers=1)
+    show(report)
+    assert_accounted(report)
+
+
+def test_a_partner_topic_that_refuses_every_write_holds_all_back_and_loses_nothing() -> None:
+    run = FaultRun()
+    report = run.run_with(run.block_partner, workers=1)
+    show(report)
+    print(run.outcomes, run.starts)
+    assert run.waiting > 100
+    assert run.passed_meanwhile < 100
+    assert_accounted(report)
+    assert run.outcomes.keys() == {"forwarded"}
