@@ -22,19 +22,28 @@ from services.kernel.folder import OwnFolder
 Positions = Callable[[], Mapping[tuple[str, int], int]]
 
 
+#: The broker answers once it has so many bytes, or after so many milliseconds. Each answer costs Faust some turns of
+#: its loop, and with one byte as the least nearly each record has its own.
+_FETCH_BYTES, _FETCH_MS = 256 * 1024, 500
+
+
 class CommittedThread(driver.AIOKafkaConsumerThread):
-    """The consumer's thread with `isolation.level=read_committed`."""
+    """The consumer's thread with `isolation.level=read_committed`, which takes records some hundred at a time."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = _FETCH_BYTES, _FETCH_MS
         return consumer
 
     async def on_start(self) -> None:
-        """Start, or refuse where the library took another way to its setting."""
+        """Start, or refuse where the library took another way to its settings."""
         await super().on_start()
-        if self._ensure_consumer()._fetcher._isolation_level != READ_COMMITTED:
+        fetcher = self._ensure_consumer()._fetcher
+        if fetcher._isolation_level != READ_COMMITTED:
             raise RuntimeError("the consumer does not read committed")
+        if (fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms) != (_FETCH_BYTES, _FETCH_MS):
+            raise RuntimeError("the consumer fetches records one by one")
 
 
 class CommittedConsumer(driver.Consumer):
