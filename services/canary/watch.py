@@ -8,12 +8,12 @@ from typing import Any
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from services.canary.plant import Planted, Planter, look, planted_at
 from services.kernel import canary
 from services.kernel.alert import alert
 from services.kernel.record import Inbound, Message
+from services.kernel.telemetry import AtScrape
 
 log = structlog.get_logger()
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 _KEPT = 10_000
 
 
-class Watcher(Collector):
+class Watcher(AtScrape):
     """Judges copies of canaries, and which of those that were planted have none yet.
 
     Args:
@@ -118,10 +118,6 @@ class Watcher(Collector):
         self._alert(
             alert(event, service="canary", slot=self._slot, severity="critical", now=now, count=number, **place)
         )
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
-        return []
 
     def collect(self) -> Iterator[Any]:
         """Every family."""

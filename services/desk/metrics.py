@@ -8,11 +8,11 @@ from typing import Any
 
 from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from services.desk.desk import Desk
 from services.desk.register import LEVELS
 from services.kernel.kafka.topology_file import Topology
+from services.kernel.telemetry import AtScrape
 
 #: What is in none of the closed lists, and what has no agency or feed.
 OTHER, NONE = "other", "none"
@@ -26,17 +26,13 @@ def delays() -> Histogram:
     )  # fmt: skip
 
 
-class Metrics(Collector):
+class Metrics(AtScrape):
     """Collects from a desk; labels have values of the topology only."""
 
     def __init__(self, desk: Desk, delay: Histogram, topology: Topology) -> None:
         self._desk = desk
         self._delay = delay
         self._places = {*topology.producers, (NONE, NONE), (OTHER, OTHER)}
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
-        return []
 
     def collect(self) -> Iterator[Any]:
         """Every family."""

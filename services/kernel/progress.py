@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+
+from services.kernel.telemetry import AtScrape
 
 #: Seconds without a move while there is something to do, after which a service is not healthy. A batch may take 20 s,
 #: an unanswered commit 30 s.
@@ -18,7 +19,7 @@ START_S = 180.0
 OPEN_S = 60.0
 
 
-class Progress(Collector):
+class Progress(AtScrape):
     """Set by the service's own thread, read by that of its pages.
 
     Attributes:
@@ -67,10 +68,6 @@ class Progress(Collector):
         still = self.still
         fine = still < (STILL_S if self._began else START_S)
         return 200 if fine else 503, {"progress": fine, "still_seconds": round(still, 1), "open": self.open}
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
-        return []
 
     def collect(self) -> Iterator[Any]:
         """The same as metrics."""

@@ -8,7 +8,7 @@ number of masked ones in whole tens; what was rounded off is carried into the ne
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import orjson
@@ -23,6 +23,7 @@ LEAST, SPAN_MS = 50, 60_000
 STEP = 10
 
 Producer = tuple[str, str]
+Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -33,8 +34,8 @@ class Tally(msgspec.Struct, frozen=True):
     agency: str
     feed: str
     records: int
-    masked: int
-    unknown_fields: int
+    masked: Number
+    unknown_fields: Number
 
 
 class _Open(msgspec.Struct):
@@ -99,4 +100,4 @@ def read(value: bytes) -> Tally | None:
         tally = _decoder.decode(value)
     except msgspec.DecodeError:
         return None
-    return tally if tally.records >= max(1, tally.masked, tally.unknown_fields) and tally.masked >= 0 else None
+    return tally if tally.records >= max(1, tally.masked, tally.unknown_fields) else None

@@ -14,6 +14,14 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
 
+class AtScrape(Collector):
+    """A collector that is asked for its figures at each scrape, and for nothing at registration."""
+
+    def describe(self) -> list[Any]:
+        """No metric: asking for the names would ask for the figures, before there are any."""
+        return []
+
+
 class RestartCause(StrEnum):
     """Why a step process was started anew."""
 

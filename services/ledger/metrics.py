@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+
+from services.kernel.telemetry import AtScrape
 
 
 class Standing(Protocol):
@@ -30,7 +31,7 @@ class Standing(Protocol):
         ...
 
 
-class Metrics(Collector):
+class Metrics(AtScrape):
     """Made when they are asked for.
 
     Args:
@@ -40,10 +41,6 @@ class Metrics(Collector):
     def __init__(self, standing: Standing, file: Path | None) -> None:
         self._standing = standing
         self._file = file
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
-        return []
 
     def collect(self) -> Iterator[Any]:
         """Every family."""

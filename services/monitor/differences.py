@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from services.kernel.kafka.topology import Change, ChangeKind
 from services.kernel.ledger import rfc3339
+from services.kernel.telemetry import AtScrape
 from services.monitor.alerts import Condition, Event
 from services.monitor.beside import Beside
 
@@ -63,7 +63,7 @@ def found(changes: Sequence[Change], *, at: int) -> Found:
     return Found(at, {about: counts[about] for about in known}, serious)
 
 
-class Differences(Collector):
+class Differences(AtScrape):
     """Compares now and then; without an answer it says that nothing is known.
 
     Args:
@@ -117,10 +117,6 @@ class Differences(Collector):
         ]  # fmt: skip
         unknown = [about for about in About if about not in last.counts]
         return made + [Condition(Event.TOPOLOGY_UNKNOWN, "warning", about=about) for about in unknown]
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
-        return []
 
     def collect(self) -> Iterator[Any]:
         """The numbers of differences; no series for what is not known."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from services.kernel.kafka.topology_file import Topology
+from services.kernel.telemetry import AtScrape
 from services.kernel.vocabulary import CoarseReason, OutcomeKind
 from services.monitor import buckets
 from services.monitor.lag import Lag
@@ -66,16 +66,12 @@ def _closed(word: str, words: frozenset[Any]) -> str:
     return word if word in words else OTHER
 
 
-class Metrics(Collector):
+class Metrics(AtScrape):
     """Collects from a view. Windows of one and fifteen minutes are the last whole ones; the day is the one so far."""
 
     def __init__(self, view: View, topology: Topology) -> None:
         self._view = view
         self._labels = Labels(topology)
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
-        return []
 
     def collect(self) -> Iterator[Any]:
         """Every family."""

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from services.kernel.kafka.stretch import Stretch, written
 from services.kernel.ledger import CHECKPOINTS, RECONCILED, rfc3339
 from services.kernel.record import Inbound
+from services.kernel.telemetry import AtScrape
 from services.monitor.alerts import Condition
 from services.monitor.beside import Beside
 
@@ -66,7 +66,7 @@ def newest(records: Iterable[Inbound]) -> Statement | None:
     return found
 
 
-class Reconciled(Collector):
+class Reconciled(AtScrape):
     """Follows the topic of checkpoints; without a statement, or without an answer, it says that nothing is known."""
 
     def __init__(self, config: Mapping[str, str]) -> None:
@@ -113,10 +113,6 @@ class Reconciled(Collector):
 
     def conditions(self) -> list[Condition]:
         """None: its age is a metric."""
-        return []
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
         return []
 
     def collect(self) -> Iterator[Any]:

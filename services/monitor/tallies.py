@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from services.kernel.errors import ConfigError
 from services.kernel.kafka.reader import read_all
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Inbound
 from services.kernel.tally import STEP, TOPIC, Producer, Tally, read
+from services.kernel.telemetry import AtScrape
 from services.monitor.alerts import Condition, Event
 from services.monitor.beside import Beside
 from services.monitor.drift import Chart, Reading, State
@@ -123,7 +123,7 @@ class Board:
             del self._seen[next(iter(self._seen))]
 
 
-class Tallies(Collector):
+class Tallies(AtScrape):
     """Reads the topic every half minute; where the last reading is too old, nothing is known.
 
     Args:
@@ -173,10 +173,6 @@ class Tallies(Collector):
             late = time.monotonic() - self._began > FRESH_S
             return [Condition(Event.DRIFT_UNKNOWN, "warning")] if late else []
         return [condition for drift in drifts for condition in drift.conditions()]
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
-        return []
 
     def collect(self) -> Iterator[Any]:
         """Every family; what is not known has no series."""

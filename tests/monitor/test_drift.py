@@ -137,6 +137,23 @@ def test_tallies_are_of_many_records_in_tens_and_add_up() -> None:
     assert len({one.id for one in tallies}) == len(tallies)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"masked": -10},
+        {"unknown_fields": -1},
+        {"records": 0},
+        {"masked": 110},
+        {"unknown_fields": 101},
+        {"masked": 1.5},
+    ],
+)
+def test_a_tally_that_cannot_be_is_none(changed: dict[str, float]) -> None:
+    good = {"v": 1, "id": "0" * 16, "agency": "gmp", "feed": "marac", "records": 100, "masked": 10, "unknown_fields": 0}
+    assert tally.read(json.dumps(good).encode()) is not None
+    assert tally.read(json.dumps(good | changed).encode()) is None
+
+
 def test_a_record_that_is_handled_again_counts_once() -> None:
     counter = tally.Counter()
     for number in [*range(49), *range(49)]:

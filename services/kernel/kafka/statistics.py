@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
+
+from services.kernel.telemetry import AtScrape
 
 #: Milliseconds between two reports. A client whose reports are not taken keeps them all: it must be polled.
 EVERY_MS = 5_000
@@ -30,7 +31,7 @@ OTHER = "starting"
 Offsets = Mapping[tuple[str, int], int]
 
 
-class Statistics(Collector):
+class Statistics(AtScrape):
     """Takes the reports of a service's consumer and producer. What was not reported of late has no series.
 
     Attributes:
@@ -63,10 +64,6 @@ class Statistics(Collector):
     def _fresh(self) -> dict[str, dict[str, Any]]:
         now = self._clock()
         return {client: said for client, (at, said) in list(self._told.items()) if now - at < FRESH_S}
-
-    def describe(self) -> list[Any]:
-        """Nothing is asked at registration."""
-        return []
 
     def collect(self) -> Iterator[Any]:
         """Every family of which there is a fresh report."""
