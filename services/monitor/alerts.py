@@ -67,21 +67,25 @@ class Condition(NamedTuple):
 def of_findings(found: Iterable[Found]) -> list[Condition]:
     """Gaps and doubles, each said once; `number` is that of the offsets.
 
-    A storm, more than `STORM` of one place in one step, is one alert from its first offset on. Its `number` is not
-    known where the chain did not keep them all.
+    A storm, more than `STORM` of one place in one step, is one alert. Where the chain did not keep all that it found,
+    neither its first offset nor the number is known.
     """
     places: dict[tuple[Event, str, str, int], list[Finding]] = {}
+    kept: Counter[tuple[str, str, int]] = Counter()
     for service, topic, partition, finding in found:
+        kept[service, topic, partition] += 1
         event = {Verdict.GAP: Event.CHAIN_GAP, Verdict.DOUBLE: Event.CHAIN_DOUBLE}.get(finding.verdict)
         if event is not None:
             places.setdefault((event, service, topic, partition), []).append(finding)
     made = []
     for (event, service, topic, partition), findings in places.items():
         sizes = [finding.last - finding.first + 1 for finding in findings]
+        if kept[service, topic, partition] >= KEPT:
+            made.append(Condition(event, "critical", topic, partition, about=service))
+            continue
         if len(findings) > STORM:
             first = min(finding.first for finding in findings)
-            number = sum(sizes) if len(findings) < KEPT else None
-            made.append(Condition(event, "critical", topic, partition, first, number, about=service))
+            made.append(Condition(event, "critical", topic, partition, first, sum(sizes), about=service))
             continue
         for finding, size in zip(findings, sizes, strict=True):
             made.append(Condition(event, "critical", topic, partition, finding.first, size, about=service))

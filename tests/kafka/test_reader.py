@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from services.kernel.errors import UnreachableError
 from services.kernel.kafka.admin_types import AdminClient, NewTopic
 from services.kernel.kafka.client import transactional_producer
 from services.kernel.kafka.embedded import EmbeddedKafka
-from services.kernel.kafka.reader import read_all, send
+from services.kernel.kafka.reader import Sender, read_all, send
 from services.kernel.record import Message
 
 pytestmark = pytest.mark.kafka
@@ -69,9 +70,25 @@ def test_without_the_guarantee_nothing_is_waited_for(
     assert values(broker, topic, committed=False) == [b"open", b"plain", b"plain"]
 
 
-def test_what_stays_open_is_no_end(broker: EmbeddedKafka, topic: str, open_transaction: Producer) -> None:
-    with pytest.raises(UnreachableError, match="not at its end"):
-        values(broker, topic, deadline=1.5)
+def test_what_stays_open_is_no_end_and_what_flows_meanwhile_is_no_reason_to_go_on(
+    broker: EmbeddedKafka, topic: str, open_transaction: Producer
+) -> None:
+    def flow() -> None:
+        with Sender(broker.client_config("admin")) as sender:
+            while not done.wait(0.05):
+                sender.send(Message(topic, b"k", b"more"), 0)
+
+    done = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        flowing = pool.submit(flow)
+        try:
+            with pytest.raises(
+                UnreachableError, match="not at its end after 2 s; a transaction is open in partition 1"
+            ):
+                pool.submit(values, broker, topic, deadline=2.0).result(15)
+        finally:
+            done.set()
+        flowing.result(10)
 
 
 def test_an_empty_topic_ends(broker: EmbeddedKafka, topic: str) -> None:

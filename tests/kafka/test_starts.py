@@ -137,13 +137,15 @@ def test_a_position_that_an_open_transaction_holds_is_said(broker: EmbeddedKafka
     """What another worker left open when it froze: until it is decided, the broker tells nobody where the group is."""
     config = broker.client_config("admin")
     asker = Consumer({**config, "group.id": "redactor"})
-    holder = transactional_producer(config, service="holder", slot=0, **{"transaction.timeout.ms": 60_000})
+    holder = transactional_producer(config, service="holder", slot=0, **{"transaction.timeout.ms": 120_000})
     try:
         holder.init_transactions(15)
         holder.begin_transaction()
         place = TopicPartition("agency.gmp.police-crime", 0, 0)
         holder.send_offsets_to_transaction([place], asker.consumer_group_metadata(), 15)
+        began = time.monotonic()
         done = start("redactor", broker.environment("redactor") | {"SR_KEYS_DIR": str(keys_dir)})
+        assert time.monotonic() - began > 30
         assert done.returncode == Exit.UNREACHABLE
         assert "where the group is" in done.stderr
         assert "no transaction left open" in done.stderr

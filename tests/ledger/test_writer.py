@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -210,3 +211,18 @@ def test_gaps_between_what_stays_are_given_back() -> None:
     give_back()
     assert resident() < before - 50_000_000
     assert len(stays) == 100
+
+
+def test_checkpoints_leave_nothing_for_the_collector_of_cycles(tmp_path: Path) -> None:
+    outbox = Outbox()
+    with Store(url(tmp_path)) as store:
+        made = writer(store, outbox, batch=10, entries=10)
+        gc.collect()
+        gc.disable()
+        try:
+            drain(made)
+            left = gc.collect()
+        finally:
+            gc.enable()
+    assert len(outbox.notes) > 100
+    assert left < 100

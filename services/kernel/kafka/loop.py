@@ -185,7 +185,10 @@ class Loop:
         try:
             committed = consumer.committed(partitions, timeout=self._limits.commit_deadline)
         except KafkaException as error:
-            raise self._unanswered(error, "where the group is") from error
+            asked = "where the group is"
+            if error.args[0].code() == KafkaError._TIMED_OUT:
+                raise self._unanswered(error, asked) from error
+            raise translate(error, asked) from error
         for partition in committed:
             self._hold(partition)
         consumer.assign(committed)

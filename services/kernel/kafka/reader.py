@@ -52,7 +52,9 @@ def read_all(
             message = consumer.poll(0.5)
             if message is None:
                 if time.monotonic() > ends:
-                    raise UnreachableError(f"reading `{topic}`: not at its end after {deadline:.0f} s")
+                    held = ", ".join(map(str, sorted(wanted.keys() & partitions)))
+                    why = f"; a transaction is open in partition {held}" if held else ""
+                    raise UnreachableError(f"reading `{topic}`: not at its end after {deadline:.0f} s{why}")
                 continue
             error = message.error()
             if error is None:
@@ -62,6 +64,7 @@ def read_all(
                 wanted.setdefault(partition, _written(consumer, topic, partition))
                 if int(message.offset() or 0) >= wanted[partition]:
                     partitions.discard(partition)
+                    consumer.pause([TopicPartition(topic, partition)])
             else:
                 raise translate(error, f"reading `{topic}`")
     finally:
