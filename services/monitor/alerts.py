@@ -79,16 +79,13 @@ def of_findings(found: Iterable[Found]) -> list[Condition]:
             places.setdefault((event, service, topic, partition), []).append(finding)
     made = []
     for (event, service, topic, partition), findings in places.items():
-        sizes = [finding.last - finding.first + 1 for finding in findings]
+        told: list[tuple[int | None, int | None]] = [(one.first, one.last - one.first + 1) for one in findings]
         if kept[service, topic, partition] >= KEPT:
-            made.append(Condition(event, "critical", topic, partition, about=service))
-            continue
-        if len(findings) > STORM:
-            first = min(finding.first for finding in findings)
-            made.append(Condition(event, "critical", topic, partition, first, sum(sizes), about=service))
-            continue
-        for finding, size in zip(findings, sizes, strict=True):
-            made.append(Condition(event, "critical", topic, partition, finding.first, size, about=service))
+            told = [(None, None)]
+        elif len(findings) > STORM:
+            told = [(min(one.first for one in findings), sum(one.last - one.first + 1 for one in findings))]
+        for offset, number in told:
+            made.append(Condition(event, "critical", topic, partition, offset, number, about=service))
     return made
 
 

@@ -189,9 +189,13 @@ class KillRun:
                 self._note("broker killed and restarted")
                 gone = time.monotonic()
                 pipeline.broker.restart()
-                for watch in self._watches:
-                    watch.broker_down.append((gone, time.monotonic()))
+                self._back_since(gone)
                 self._note("broker is back")
+
+    def _back_since(self, gone: float) -> None:
+        """There was no broker from `gone` until now: what was silent then is no silence."""
+        for watch in self._watches:
+            watch.broker_down.append((gone, time.monotonic()))
 
     def _settle(self, pipeline: Pipeline) -> None:
         pipeline.wait(sum(self.report.sent.values()), seconds=240)

@@ -42,8 +42,7 @@ class FaultRun(KillRun):
         self._note("the broker has ended")
         time.sleep(5)
         broker.start()
-        for watch in self._watches:
-            watch.broker_down.append((gone, time.monotonic()))
+        self._back_since(gone)
         self._note("there is room again, and the broker is back")
 
     def block_partner(self, pipeline: Pipeline) -> None:
@@ -51,12 +50,16 @@ class FaultRun(KillRun):
         flows(pipeline)
         usual = takes(pipeline.broker, "100")
         self._note(f"`{REFUSING}` takes nothing")
-        before = reached(self)
+        before = self._reached()
         time.sleep(15)
-        self.passed_meanwhile = reached(self) - before
+        self.passed_meanwhile = self._reached() - before
         self.waiting = len(pipeline.read("redacted", committed=False)) - routed(pipeline)
         takes(pipeline.broker, usual)
         self._note(f"`{REFUSING}` takes records again; {self.waiting} waited for the router")
+
+    def _reached(self) -> int:
+        """Records that committed readers of `REFUSING` have."""
+        return sum(topic == REFUSING for topic, _ in list(self._watches[0].records))
 
     def _settle(self, pipeline: Pipeline) -> None:
         super()._settle(pipeline)
@@ -66,11 +69,6 @@ class FaultRun(KillRun):
 
 def logs(broker: EmbeddedKafka) -> list[Path]:
     return list(broker.folder.glob("node-1/**/*.log"))
-
-
-def reached(run: FaultRun) -> int:
-    """Records that committed readers of `REFUSING` have."""
-    return sum(topic == REFUSING for topic, _ in list(run._watches[0].records))
 
 
 def routed(pipeline: Pipeline) -> int:

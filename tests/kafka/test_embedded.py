@@ -285,9 +285,8 @@ def test_three_nodes_take_records_while_one_is_dead() -> None:
         config = kafka.client_config("admin")
         apply(config, load_topology(), profile="production")
         ends = time.monotonic() + 30
-        while differs := check(
-            config, load_topology(), profile="production"
-        ):  # the node that is asked may still follow
+        # the node that is asked may still follow
+        while differs := check(config, load_topology(), profile="production"):
             assert time.monotonic() < ends, differs
             time.sleep(0.2)
         write(kafka, "ledger", b"one")

@@ -199,7 +199,9 @@ def test_a_rebuilt_log_has_the_same_root(tmp_path: Path) -> None:
     assert roots[0] == roots[1]
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library keeps its own counsel")
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library has no malloc_trim (glibc has)"
+)
 def test_gaps_between_what_stays_are_given_back() -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
