@@ -30,8 +30,7 @@ def start(settings: Settings) -> None:
             NAME,
             factory="services.redactor.build:build_step",
             settings=settings,
-            topics=[topic.name for topic in topology.topics_of(NAME)],
-            sizes=topology.message_bytes,
+            topology=topology,
             lease=lease,
         )
 

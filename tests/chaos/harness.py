@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.cli.pipeline import Pipeline, let_out
+from services.kernel.kafka import undecided
 from services.kernel.kafka.client import RECONNECT
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import Sender
@@ -211,7 +212,7 @@ class KillRun:
         report.doubled += sum(count - 1 for count in seen.values())
         report.lost += len(allowed - seen.keys())
         report.unaccounted += len(seen.keys() - allowed)
-        ever = set(uncommitted.records)
+        ever = {record for record in uncommitted.records if record[1] != undecided.KEY}
         report.uncommitted_seen = len(uncommitted.records)
         report.uncommitted_without_entry = len(ever - allowed)
         report.longest_block = max(

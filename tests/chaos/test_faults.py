@@ -94,7 +94,6 @@ def takes(broker: EmbeddedKafka, size: str) -> str:
     return before
 
 
-@pytest.mark.long  # it does not hold yet on a busy machine: docs/operations.md, "Alerts"
 def test_a_full_disk_of_the_broker_loses_and_doubles_nothing() -> None:
     run = FaultRun()
     report = run.run_with(run.fill_disk, workers=1)

@@ -65,8 +65,10 @@ class FakeBroker:
     def __init__(self) -> None:
         self.committed: list[tuple[str, bytes]] = []
         self.offset = 0
-        self.faults: dict[str, Iterator[KafkaException]] = {}
+        self.faults: dict[str, Iterator[KafkaException | None]] = {}
         self.stuck: set[str] = set()
+        self.ended: list[tuple[FakeProducer, bool]] = []
+        self.forgets = False  # the next commit is answered, and its markers are never written
         self.released = threading.Event()
 
     def fault(self, step: str) -> None:
@@ -88,6 +90,7 @@ class FakeConsumer:
         self._on_assign = on_assign
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        self._broker.fault("position")
         return [TopicPartition(p.topic, p.partition, self._broker.offset) for p in partitions]
 
     def assign(self, partitions: list[TopicPartition]) -> None:
@@ -117,21 +120,25 @@ class FakeProducer:
         self._broker = broker
         self._open: list[tuple[str, bytes]] | None = None
         self._offset: int | None = None
+        self.ready = False
 
     def init_transactions(self, _: float) -> None:
         self._broker.fault("init")
+        self.ready = True
 
     def poll(self, _: float) -> int:
         return 0
 
     def begin_transaction(self) -> None:
         self._broker.fault("begin")
+        assert (self, False) in self._broker.ended, "leftovers are ended before anything is begun"
         assert self._open is None
-        self._open = []
+        self._open, self._offset = [], None
 
     def produce(self, topic: str, *, value: bytes, **_: Any) -> None:
         self._broker.fault("produce")
         assert self._open is not None
+        assert self._offset is not None, "the position is sent before any record"
         self._open.append((topic, value))
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], group: str, _: float) -> None:
@@ -143,14 +150,12 @@ class FakeProducer:
         self._broker.fault("commit")
         assert self._open is not None
         assert self._offset is not None
-        self._broker.committed += self._open
-        self._broker.offset = self._offset
+        if not self._broker.forgets:
+            self._broker.committed += self._open
+            self._broker.offset = self._offset
+        self._broker.forgets = False
         self._open = None
         self._broker.fault("commit answer")
-
-    def abort_transaction(self, _: float) -> None:
-        self._broker.fault("abort")
-        self._open = None
 
 
 class Echo:
@@ -178,12 +183,25 @@ class Closed:
         """It has no connection."""
 
 
+class FakeLeftovers:
+    """What is undecided is no part of the model; who is asked to end it, and when, is."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        self._broker = broker
+
+    def end(self, producer: Any, ask: Callable[..., None], *, certain: bool = False) -> None:
+        assert producer.ready
+        self._broker.fault("leftovers")
+        self._broker.ended.append((producer, certain))
+
+
 def make(broker: FakeBroker, processor: Any = None, **limits: Any) -> Loop:
     loop = Loop(
         service="redactor",
         slot=0,
         consumer=FakeConsumer(broker),  # type: ignore[arg-type]  # the model above
         make_producer=lambda: FakeProducer(broker),  # type: ignore[arg-type, return-value]
+        leftovers=FakeLeftovers(broker),
         processor=processor or Echo(),
         limits=Limits(
             **{
@@ -216,15 +234,18 @@ def entries(broker: FakeBroker) -> list[dict[str, Any]]:
     return [json.loads(value) for topic, value in broker.committed if topic == "ledger"]
 
 
-@pytest.mark.parametrize("step", ["poll", "init", "begin", "produce", "offsets", "commit", "abort"])
+@pytest.mark.parametrize("step", ["poll", "init", "leftovers", "begin", "produce", "offsets", "commit"])
 @pytest.mark.parametrize("kind", ["retriable", "abortable", "fatal", "other"])
 @pytest.mark.parametrize("times", [1, 2])
 def test_every_error_at_every_step_leaves_each_record_committed_once(step: str, kind: str, times: int) -> None:
     broker = FakeBroker()
-    broker.faults[step] = iter([kafka_error(kind)] * times)
-    if step == "abort":
+    errors = [kafka_error(kind)] * times
+    broker.faults[step] = iter(errors)
+    if step in {"init", "leftovers"}:  # of the producer that takes another's place
+        broker.faults[step] = iter([None, *errors])
         broker.faults["offsets"] = iter([kafka_error("abortable")])
     run_to_the_end(broker)
+    assert next(broker.faults[step], "used up") == "used up"
     assert [value for topic, value in broker.committed if topic == "redacted"] == [b"%d" % i for i in range(RECORDS)]
     sources = [entry["source"] for entry in entries(broker)]
     assert [source["offset"] for source in sources] == list(range(RECORDS))
@@ -242,8 +263,8 @@ def test_only_fatal_and_unclassified_errors_end_the_process(step: str, kind: str
 def test_an_unanswered_commit_is_asked_again_and_then_ends_the_process_without_an_abort() -> None:
     broker = FakeBroker()
     broker.faults["commit"] = iter([kafka_error("retriable")] * 100_000_000)
-    broker.faults["abort"] = iter([AssertionError("aborted")])  # type: ignore[list-item]
     loop = make(broker, commit_deadline=0.05)
+    broker.faults["init"] = iter([AssertionError("aborted")])  # type: ignore[list-item]
     with pytest.raises(SafeReportingError, match="no answer from the broker"):
         loop.cycle()
 
@@ -353,12 +374,10 @@ def test_a_clock_that_goes_back_stops_the_service() -> None:
     assert {entry["time"] for entry in entries(broker)} == {"1970-01-01T00:16:40.000Z"}
 
 
-@pytest.mark.parametrize("step", ["offsets", "commit", "commit answer", "abort"])
+@pytest.mark.parametrize("step", ["offsets", "commit", "commit answer"])
 def test_a_call_that_never_comes_back_is_fenced_by_a_new_producer(step: str) -> None:
     broker = FakeBroker()
     broker.stuck.add(step)
-    if step == "abort":
-        broker.faults["offsets"] = iter([kafka_error("abortable")])
     loop = make(broker, answer=-0.9)  # a tenth of a second for each call
     while broker.offset < RECORDS:
         loop.cycle()
@@ -366,3 +385,30 @@ def test_a_call_that_never_comes_back_is_fenced_by_a_new_producer(step: str) -> 
     assert broker.stuck == set()
     assert [value for topic, value in broker.committed if topic == "redacted"] == [b"%d" % i for i in range(RECORDS)]
     assert [entry["source"]["previous"] for entry in entries(broker)] == list(range(-1, RECORDS - 1))
+
+
+@pytest.mark.parametrize("where", ["next batch", "at rest"])
+def test_a_commit_that_was_answered_and_taken_back_is_done_again_and_its_leftovers_ended(where: str) -> None:
+    broker = FakeBroker()
+    loop = make(broker)
+    broker.forgets = True
+    assert loop.cycle() == 3
+    if where == "at rest":
+        loop._rest()
+    while broker.offset < RECORDS:
+        loop.cycle()
+    assert [value for topic, value in broker.committed if topic == "redacted"] == [b"%d" % i for i in range(RECORDS)]
+    assert [entry["source"]["previous"] for entry in entries(broker)] == list(range(-1, RECORDS - 1))
+    assert [certain for _, certain in broker.ended] == [False, False, True]
+
+
+def test_a_position_that_is_not_told_is_no_reason_to_commit_more() -> None:
+    broker = FakeBroker()
+    loop = make(broker)
+    assert loop.cycle() == 3
+    broker.faults["position"] = iter([kafka_error("retriable")])
+    assert loop.cycle() == 0
+    assert len(broker.ended) == 2
+    while broker.offset < RECORDS:
+        loop.cycle()
+    assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from services.kernel import ledger, telemetry
 from services.kernel.errors import SafeReportingError, UnreachableError
+from services.kernel.kafka.ask import WHERE, Ask
 from services.kernel.kafka.client import (
     ClockError,
     FloodError,
     PositionError,
     StuckError,
-    bounded,
     inbound,
     is_transient,
     translate,
 )
-from services.kernel.kafka.seams import Lease, Limits, Processor
+from services.kernel.kafka.seams import Lease, Leftovers, Limits, Processor
 from services.kernel.progress import Progress
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
@@ -50,6 +49,7 @@ class Loop:
         slot: int,
         consumer: Consumer,
         make_producer: Callable[[], Producer],
+        leftovers: Leftovers,
         processor: Processor,
         limits: Limits,
         lease: Lease | None = None,
@@ -61,8 +61,10 @@ class Loop:
         self._consumer = consumer
         self._make_producer = make_producer
         self._producer = make_producer()
+        self._leftovers = leftovers
         self._processor = processor
         self._limits = limits
+        self._ask = Ask(f"{service}-{slot}", limits)
         self._lease = lease
         self._progress = progress or Progress(service)
         self._clock = clock
@@ -72,6 +74,7 @@ class Loop:
         self._quarantined_in_a_row = 0
         self._aborts_in_a_row = 0
         self._refusal: SafeReportingError | None = None
+        self._confirmed = True  # the broker shows the last commit
         self._now = 0
 
     def start(self, topics: list[str]) -> None:
@@ -80,13 +83,8 @@ class Loop:
         Raises:
             SafeReportingError: broker unreachable, principal refused, topic missing.
         """
-        try:
-            self._call(self._producer.init_transactions)
-            self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
-        except KafkaException as error:
-            raise translate(error, f"start of `{self._service}-{self._slot}`") from error
-        except StuckError as error:
-            raise self._unanswered(error) from error
+        self._begin_anew(f"start of `{self._ask.who}`")
+        self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle until `stop()`; the batch under way is finished first."""
@@ -106,8 +104,8 @@ class Loop:
         1. Poll a batch; nothing more is polled until step 6 is done.
         2. Check the lease; without it nothing is published and the batch is read again later.
         3. Step: every record to exactly one outcome; a broken deployment stops here.
-        4. Begin, send outputs to the input's partition number, and the ledger entries.
-        5. Add the offsets of the finished prefix, with the group's generation.
+        4. See the last commit, or go back; begin, and first send the offsets of the finished prefix.
+        5. Send outputs to the input's partition number, and the ledger entries.
         6. Commit, asking again until the deadline; a transaction that must be aborted is done again.
         """
         records = self._poll()  # 1
@@ -125,18 +123,20 @@ class Loop:
             outcomes = self._processor.process(records, Batch(now=self._now, facts=facts))  # 3
             finished = self._fit(records, outcomes)
         self._watch_for_flood(finished)
+        if not self._confirm():  # 4
+            self._replace_producer()
+            return 0
         try:
             with telemetry.BATCH_SECONDS.labels(self._service, "transaction").time():
                 self._refusal = None
-                self._producer.begin_transaction()  # 4
-                ends = self._send(finished)
-                self._call(self._producer.send_offsets_to_transaction, self._offsets(ends), self._group())  # 5
-                self._call(self._producer.commit_transaction)  # 6
-        except KafkaException as error:
-            self._abort(error, records)
-            return 0
-        except StuckError:
-            self._replace_producer()
+                ends = {(record.topic, record.partition): record.offset for record, _ in finished}
+                self._producer.begin_transaction()
+                offsets = [TopicPartition(*position, offset + 1) for position, offset in ends.items()]
+                self._ask(self._producer.send_offsets_to_transaction, offsets, self._consumer.consumer_group_metadata())
+                self._send(finished)  # 5
+                self._ask(self._producer.commit_transaction)  # 6
+        except (KafkaException, StuckError) as error:
+            self._abort(error)
             return 0
         self._settle(finished, ends)
         self._rewind(records[len(finished) :])
@@ -151,6 +151,8 @@ class Loop:
     def _rest(self) -> None:
         """Nothing to handle: that is progress where all was read. The producer's reports wait to be taken."""
         self._producer.poll(0)
+        if not self._confirm():
+            self._replace_producer()
         if self._progress.joined and self._next.keys() <= self._ends.keys():
             self._progress.moved()
 
@@ -167,7 +169,7 @@ class Loop:
                 if error.code() == KafkaError._PARTITION_EOF:
                     self._ends[str(message.topic()), int(message.partition() or 0)] = int(message.offset() or 0)
                 elif not is_transient(error):
-                    raise translate(error, f"poll of `{self._service}-{self._slot}`")
+                    raise translate(error, f"poll of `{self._ask.who}`")
                 continue
             record = inbound(message)
             if record.offset < self._next.get((record.topic, record.partition), record.offset + 1):
@@ -182,13 +184,7 @@ class Loop:
         return self._batch
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        try:
-            committed = consumer.committed(partitions, timeout=self._limits.commit_deadline)
-        except KafkaException as error:
-            asked = "where the group is"
-            if error.args[0].code() == KafkaError._TIMED_OUT:
-                raise self._unanswered(error, asked) from error
-            raise translate(error, asked) from error
+        committed = self._where(partitions)
         for partition in committed:
             self._hold(partition)
         consumer.assign(committed)
@@ -213,7 +209,7 @@ class Loop:
         """
         now = int(self._clock() * 1000)
         if now < self._now - 5_000:
-            raise ClockError(f"the clock of `{self._service}-{self._slot}` went back by more than 5 s: mend it first")
+            raise ClockError(f"the clock of `{self._ask.who}` went back by more than 5 s: mend it first")
         return max(self._now, now)
 
     # 3
@@ -238,19 +234,30 @@ class Loop:
                 "committing them: look at the deployment (schemas, keys, policy) before the data"
             )
 
-    # 4
+    # 4 and 5
 
-    def _send(self, finished: list[tuple[Inbound, Outcome]]) -> dict[Position, int]:
-        """Produce everything of the batch; return the last offset handled in each partition."""
-        ends: dict[Position, int] = {}
+    def _confirm(self) -> bool:
+        """True where the group is where the last commit left it, which is asked once.
+
+        A broker answers a commit before it shows it, and may take it back when it is started again in between.
+        """
+        if not self._confirmed and self._next:
+            held = [TopicPartition(topic, partition) for topic, partition in self._next]
+            found = self._ask.where(self._consumer, held)
+            self._confirmed = found is not None and all(self._next[p.topic, p.partition] == p.offset for p in found)
+            return self._confirmed
+        return True
+
+    def _send(self, finished: list[tuple[Inbound, Outcome]]) -> None:
+        """Produce everything of the batch; each ledger entry names the offset handled before it."""
+        handled: dict[Position, int] = {}
         for record, outcome in finished:
             position = record.topic, record.partition
-            previous = ends.get(position, self._next[position] - 1)
+            previous = handled.get(position, self._next[position] - 1)
             for message in outcome.messages:
                 self._produce(message, record.partition if message.partition is None else message.partition)
             self._produce(self._entry(record, outcome, previous), 0)
-            ends[position] = record.offset
-        return ends
+            handled[position] = record.offset
 
     def _entry(self, record: Inbound, outcome: Outcome, previous: int) -> Message:
         return ledger.entry(record, outcome, service=self._service, slot=self._slot, previous=previous, now=self._now)
@@ -276,67 +283,66 @@ class Loop:
 
     def _delivered(self, error: KafkaError | None, _: object) -> None:
         if error is not None and not is_transient(error):
-            self._refusal = translate(error, f"send by `{self._service}-{self._slot}`")
+            self._refusal = translate(error, f"send by `{self._ask.who}`")
 
-    # 5 and 6
+    # 6
 
-    def _group(self) -> Any:
-        return self._consumer.consumer_group_metadata()
-
-    @staticmethod
-    def _offsets(ends: dict[Position, int]) -> list[TopicPartition]:
-        return [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in ends.items()]
-
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Ask again until the deadline while librdkafka says the answer may still come; never abort meanwhile.
+    def _begin_anew(self, doing: str) -> None:
+        """End what this slot left open, in this process or an earlier one, and what a broker left of it undecided.
 
         Raises:
-            StuckError: the call did not come back at all. librdkafka 2.x waits for ever in
-                `send_offsets_to_transaction` when the broker is restarted under it, whatever its time-out.
+            SafeReportingError: it cannot while `doing` this.
         """
-        deadline = time.monotonic() + self._limits.commit_deadline
-        while True:
-            try:
-                bounded(function, *arguments, self._limits.answer, seconds=self._limits.answer + 1)
-            except KafkaException as error:
-                kafka = error.args[0]
-                if not kafka.retriable() or kafka.txn_requires_abort():
-                    raise
-                if time.monotonic() > deadline:
-                    raise self._unanswered(error, f"`{function.__name__}`") from error
-            else:
-                return
+        try:
+            self._ask(self._producer.init_transactions)
+            self._leftovers.end(self._producer, self._ask)
+        except KafkaException as error:
+            raise translate(error, doing) from error
+        except StuckError as error:
+            raise self._ask.unanswered(error) from error
 
-    def _unanswered(self, error: KafkaException | StuckError, asked: str = "") -> UnreachableError:
-        """No answer to what was `asked`; a StuckError names the call itself."""
-        said = error.args[0].name() if isinstance(error, KafkaException) else "the call did not come back"
-        return UnreachableError(
-            f"`{self._service}-{self._slot}`: no answer from the broker to {asked or f'`{error}`'} ({said}); "
-            "is the broker up and `SR_KAFKA_BOOTSTRAP` right, and no transaction left open?"
-        )
+    def _renew_producer(self) -> None:
+        """Fence the producer with a new one of the same slot, which ends the open transaction and any leftovers.
+
+        The transaction is whole if its commit had begun, else nothing of it is.
+        """
+        log.warning("producer_replaced", service=self._service, slot=self._slot)
+        self._producer = self._make_producer()
+        self._begin_anew(f"new producer of `{self._ask.who}`")
 
     def _replace_producer(self) -> None:
-        """Fence the producer that does not answer with a new one of the same slot, and go on from what is committed.
+        """Go on with a new producer from what is committed.
 
-        1. The new one's `init_transactions` ends the open transaction: whole, if its commit had begun, else not at all.
-        2. The group's committed offsets say which of the two it was.
+        Where that lies before an answered commit, the commit was taken back, and records of it may lie undecided in
+        the outputs.
 
         Raises:
             SafeReportingError: the broker does not come back before the deadline.
         """
-        log.warning("producer_replaced", service=self._service, slot=self._slot)
-        telemetry.ABORTS.labels(self._service).inc()
-        self._producer = self._make_producer()
-        try:
-            self._call(self._producer.init_transactions)  # 1
-            held = [TopicPartition(topic, partition) for topic, partition in self._next]
-            for found in self._consumer.committed(held, timeout=self._limits.answer):  # 2
-                self._hold(found)
-                self._consumer.seek(TopicPartition(found.topic, found.partition, found.offset))
-        except KafkaException as error:
-            raise translate(error, f"new producer of `{self._service}-{self._slot}`") from error
-        except StuckError as error:
-            raise self._unanswered(error) from error
+        self._renew_producer()
+        committed = self._where([TopicPartition(topic, partition) for topic, partition in self._next])
+        if any(found.offset < self._next[found.topic, found.partition] for found in committed):
+            try:
+                self._leftovers.end(self._producer, self._ask, certain=True)
+            except (KafkaException, StuckError) as error:
+                raise self._ask.unanswered(error, "the end of what was taken back") from error
+        for found in committed:
+            self._hold(found)
+            self._consumer.seek(TopicPartition(found.topic, found.partition, found.offset))
+        self._confirmed = True
+
+    def _where(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Where the group is in each partition; a new producer ends what this slot itself may hold there.
+
+        Raises:
+            UnreachableError: another's transaction stays open.
+        """
+        if (found := self._ask.where(self._consumer, partitions)) is None:
+            self._renew_producer()
+            found = self._ask.where(self._consumer, partitions)
+        if found is None:
+            raise self._ask.unanswered(None, WHERE)
+        return found
 
     def _hold(self, partition: TopicPartition) -> None:
         """Go on in a partition from its committed offset.
@@ -350,34 +356,30 @@ class Loop:
                 "`safe-reporting topology apply` sets the first one"
             )
         self._next[partition.topic, partition.partition] = partition.offset
+        self._ends.pop((partition.topic, partition.partition), None)
 
-    def _abort(self, error: KafkaException, records: list[Inbound]) -> None:
-        """Abort and read again what is still assigned; fatal or fenced ends the process.
+    def _abort(self, error: KafkaException | StuckError) -> None:
+        """Give the transaction up with its producer, which may have records of it on the way; fatal ends the process.
 
         Raises:
             SafeReportingError: the producer cannot go on, or goes round in circles.
         """
-        kafka = error.args[0]
-        if kafka.fatal() or not kafka.txn_requires_abort():
-            raise translate(error, f"transaction of `{self._service}-{self._slot}`") from error
+        kafka = error.args[0] if isinstance(error, KafkaException) else None
+        if kafka is not None and (kafka.fatal() or not kafka.txn_requires_abort()):
+            raise translate(kafka, f"transaction of `{self._ask.who}`") from error
         telemetry.ABORTS.labels(self._service).inc()
         self._aborts_in_a_row += 1
-        log.warning("transaction_aborted", service=self._service, slot=self._slot, code=kafka.name())
-        try:
-            self._call(self._producer.abort_transaction)
-        except KafkaException as second:
-            raise translate(second, f"abort of `{self._service}-{self._slot}`") from second
-        except StuckError:
-            self._replace_producer()
-            return
+        code = kafka.name() if kafka is not None else "_STUCK"
+        log.warning("transaction_aborted", service=self._service, slot=self._slot, code=code)
+        self._replace_producer()
         if self._refusal is not None:
             raise self._refusal
         if self._aborts_in_a_row >= 20:
-            raise UnreachableError(f"`{self._service}-{self._slot}`: twenty transactions aborted in a row")
-        self._rewind(records)
+            raise UnreachableError(f"`{self._ask.who}`: twenty transactions aborted in a row")
 
     def _settle(self, finished: list[tuple[Inbound, Outcome]], ends: dict[Position, int]) -> None:
         self._aborts_in_a_row = 0
+        self._confirmed = False
         self._progress.moved()
         for position, offset in ends.items():
             if position in self._next:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from confluent_kafka import Producer
+
 from services.kernel.record import Batch, Inbound, Outcome
 from services.kernel.vocabulary import Reason
 
@@ -34,6 +36,17 @@ class Lease(Protocol):
 
     def close(self) -> None:
         """Close its connections."""
+        ...
+
+
+class Leftovers(Protocol):
+    """What a transaction of an earlier producer may have left behind."""
+
+    def end(self, producer: Producer, ask: Callable[..., None], *, certain: bool = False) -> None:
+        """Decide it under the id of `producer`, which has no transaction open; `ask` calls it until it answers.
+
+        `certain`: something is known to be there.
+        """
         ...
 
 

@@ -18,6 +18,8 @@ from services.kernel.kafka.client import group_consumer, transactional_producer
 from services.kernel.kafka.explain import explain
 from services.kernel.kafka.loop import Lease, Limits, Loop
 from services.kernel.kafka.statistics import Statistics
+from services.kernel.kafka.topology_file import Topology, places
+from services.kernel.kafka.undecided import Undecided
 from services.kernel.kafka.worker import Worker
 from services.kernel.progress import Progress
 from services.kernel.settings import Settings
@@ -45,13 +47,13 @@ def run(
     *,
     factory: str,
     settings: Settings,
-    topics: list[str],
-    sizes: Callable[[str], int],
+    topology: Topology,
     lease: Callable[[dict[str, str]], Lease] | None = None,
 ) -> None:
     """Run one worker until it is told to stop.
 
     Args:
+        topology: what it reads, what it may write, and the largest message of each topic.
         lease: makes what is asked before each batch, from librdkafka's connection settings.
 
     1. Build the step in its child process: every fault of files, keys and policies ends the start here.
@@ -75,7 +77,7 @@ def run(
     worker.start()  # 1
     progress.loaded = True
     try:
-        config = settings.kafka_config()
+        config, inputs = settings.kafka_config(), topology.topics_of(service)
         consumer = group_consumer(config, group=service, slot=settings.slot, **statistics.consumer())
         loop = Loop(
             service=service,
@@ -83,6 +85,13 @@ def run(
             consumer=consumer,
             make_producer=lambda: transactional_producer(
                 config, service=service, slot=settings.slot, **statistics.producer()
+            ),
+            leftovers=Undecided(
+                config,
+                group=service,
+                slot=settings.slot,
+                inputs=places(inputs),
+                outputs=places(topology.written_by(service)),
             ),
             processor=worker,
             lease=lease(config) if lease else None,
@@ -94,11 +103,11 @@ def run(
                 commit_deadline=30.0,
                 answer=4.0,
                 flood=settings.flood_limit,
-                message_bytes=sizes,
+                message_bytes=topology.message_bytes,
             ),
         )
         statistics.positions = loop.positions
-        loop.start(topics)  # 2
+        loop.start([topic.name for topic in inputs])  # 2
         log.info("service_started", service=service, slot=settings.slot)
         loop.run(stop)  # 3
         loop.close()

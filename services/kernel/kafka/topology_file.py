@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -135,6 +135,16 @@ class Topology(_Strict, frozen=True):
     def topics_of(self, group: str) -> tuple[Topic, ...]:
         """The input topics of a consumer group."""
         return tuple(t for t in self.topics if any(matches(spec, t.name) for spec in self.groups[group]))
+
+    def written_by(self, principal: str) -> tuple[Topic, ...]:
+        """The topics that a principal may write; none for an unknown one, which the broker will refuse."""
+        write = self.principals.get(principal, Grants()).write
+        return tuple(t for t in self.topics if any(matches(spec, t.name) for spec in write))
+
+
+def places(topics: Iterable[Topic]) -> list[tuple[str, int]]:
+    """(topic, partition) of every partition of `topics`."""
+    return [(topic.name, partition) for topic in topics for partition in range(topic.partitions)]
 
 
 def matches(spec: str, name: str) -> bool:
