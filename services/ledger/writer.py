@@ -136,8 +136,7 @@ class Writer:
         """
         records = self._source.read(self._limits.batch, self._limits.wait)  # 1
         if not records:
-            if self._state.size > self._signed_size:
-                self._sign_rest()
+            self._rest()
             return 0
         leaves = [self._reader.leaf(record) for record in records]  # 2
         after, kept, broken = grow(self._state, leaves, self._source.position)  # 3
@@ -151,6 +150,15 @@ class Writer:
         if signed is not None:
             self._publish(after)  # 7
         return len(leaves)
+
+    def _rest(self) -> None:
+        """Nothing to append: go on behind what transactions left at the end of the topic, and sign what is not yet."""
+        if self._source.position > self._state.next_offset:
+            after, kept, _ = grow(self._state, [], self._source.position)
+            self._store.append(self._state, after, [], kept, signed=None, now=int(self._clock() * 1000))
+            self._state = after
+        if self._state.size > self._signed_size:
+            self._sign_rest()
 
     def _is_time(self, after: State) -> bool:
         grown = after.size - self._signed_size
