@@ -157,8 +157,7 @@ class Writer:
             after, kept, _ = grow(self._state, [], self._source.position)
             self._store.append(self._state, after, [], kept, signed=None, now=int(self._clock() * 1000))
             self._state = after
-        if self._state.size > self._signed_size:
-            self._sign_rest()
+        self._sign_rest()
 
     def _is_time(self, after: State) -> bool:
         grown = after.size - self._signed_size

@@ -126,6 +126,14 @@ def lose_markers(broker: EmbeddedKafka) -> None:
     broker.start()
 
 
+def lose_commit(broker: EmbeddedKafka, value: bytes) -> None:
+    """A commit up to 20 that is answered, and then loses its markers."""
+    first = producer(broker)
+    work(first, broker, value, upto=20)
+    first.commit_transaction(15)
+    lose_markers(broker)
+
+
 def ending_with_marker(broker: EmbeddedKafka) -> Iterator[tuple[Path, int]]:
     """Files that end with a marker, and its place."""
     for folder in (*(f"__consumer_offsets-{n}" for n in range(4)), *WRITTEN):
@@ -183,10 +191,7 @@ def test_a_commit_that_lost_its_markers_is_taken_back_whole_however_often_that_i
     own: EmbeddedKafka,
 ) -> None:
     undecided, ask, known = leftovers(own), Ask("redactor-0", LIMITS), position(own)
-    first = producer(own)
-    work(first, own, b"committed", upto=20)
-    first.commit_transaction(15)
-    lose_markers(own)
+    lose_commit(own, b"committed")
     for call in ("send_offsets_to_transaction", "abort_transaction"):
 
         def dies(function: Callable[..., None], *arguments: Any, at: str = call) -> None:
@@ -208,10 +213,7 @@ def test_what_a_later_abort_left_of_a_commit_that_was_taken_back_is_ended_where_
     own: EmbeddedKafka,
 ) -> None:
     undecided, ask, known = leftovers(own), Ask("redactor-0", LIMITS), position(own)
-    first = producer(own)
-    work(first, own, b"taken back", upto=20)
-    first.commit_transaction(15)
-    lose_markers(own)
+    lose_commit(own, b"taken back")
     second = producer(own)
     second.begin_transaction()  # as the loop would, had it not asked whether its commit is shown
     asker = Consumer({**own.client_config("redactor"), "group.id": "redactor", "log_level": 0})

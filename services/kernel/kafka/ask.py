@@ -46,19 +46,6 @@ class Ask:
             else:
                 return
 
-    def where(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition] | None:
-        """Where the group is in each partition; None where that is not told in time: a transaction may hold it.
-
-        Raises:
-            SafeReportingError: the broker refuses to say.
-        """
-        try:
-            return consumer.committed(partitions, timeout=self._answer)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError._TIMED_OUT:
-                return None
-            raise translate(error, WHERE) from error
-
     def unanswered(self, error: KafkaException | StuckError | None, asked: str = "") -> UnreachableError:
         """No answer to what was `asked`, in time where there is no `error`; a StuckError names the call itself."""
         said = "the call did not come back" if isinstance(error, StuckError) else "_TIMED_OUT"
@@ -68,3 +55,17 @@ class Ask:
             f"`{self.who}`: no answer from the broker to {asked or f'`{error}`'} ({said}); "
             "is the broker up and `SR_KAFKA_BOOTSTRAP` right, and no transaction left open?"
         )
+
+
+def where(consumer: Consumer, partitions: list[TopicPartition], *, seconds: float) -> list[TopicPartition] | None:
+    """Where the group of `consumer` is; None where that is not told in `seconds`: a transaction may hold it.
+
+    Raises:
+        SafeReportingError: the broker refuses to say.
+    """
+    try:
+        return consumer.committed(partitions, timeout=seconds)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError._TIMED_OUT:
+            return None
+        raise translate(error, WHERE) from error

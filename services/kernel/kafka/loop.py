@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from services.kernel import ledger, telemetry
 from services.kernel.errors import SafeReportingError, UnreachableError
-from services.kernel.kafka.ask import WHERE, Ask
+from services.kernel.kafka.ask import WHERE, Ask, where
 from services.kernel.kafka.client import (
     ClockError,
     FloodError,
@@ -241,12 +241,12 @@ class Loop:
 
         A broker answers a commit before it shows it, and may take it back when it is started again in between.
         """
-        if not self._confirmed and self._next:
-            held = [TopicPartition(topic, partition) for topic, partition in self._next]
-            found = self._ask.where(self._consumer, held)
-            self._confirmed = found is not None and all(self._next[p.topic, p.partition] == p.offset for p in found)
-            return self._confirmed
-        return True
+        if self._confirmed or not self._next:
+            return True
+        held = [TopicPartition(*position) for position in self._next]
+        found = where(self._consumer, held, seconds=self._limits.answer)
+        self._confirmed = found is not None and all(self._next[p.topic, p.partition] == p.offset for p in found)
+        return self._confirmed
 
     def _send(self, finished: list[tuple[Inbound, Outcome]]) -> None:
         """Produce everything of the batch; each ledger entry names the offset handled before it."""
@@ -320,7 +320,7 @@ class Loop:
             SafeReportingError: the broker does not come back before the deadline.
         """
         self._renew_producer()
-        committed = self._where([TopicPartition(topic, partition) for topic, partition in self._next])
+        committed = self._where([TopicPartition(*position) for position in self._next])
         if any(found.offset < self._next[found.topic, found.partition] for found in committed):
             try:
                 self._leftovers.end(self._producer, self._ask, certain=True)
@@ -337,9 +337,9 @@ class Loop:
         Raises:
             UnreachableError: another's transaction stays open.
         """
-        if (found := self._ask.where(self._consumer, partitions)) is None:
+        if (found := where(self._consumer, partitions, seconds=self._limits.answer)) is None:
             self._renew_producer()
-            found = self._ask.where(self._consumer, partitions)
+            found = where(self._consumer, partitions, seconds=self._limits.answer)
         if found is None:
             raise self._ask.unanswered(None, WHERE)
         return found

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 
 from services.kernel.errors import UnreachableError
 from services.kernel.kafka.admin_types import AdminClient, OffsetSpec
+from services.kernel.kafka.ask import where
 from services.kernel.kafka.client import RECONNECT, PositionError, quiet, translate
 
 log = structlog.get_logger()
@@ -31,6 +32,9 @@ _LOADING = 30.0
 
 #: Seconds after which a live transaction would be over: its own ten, and the broker's check at every second.
 _LIFE = 12.0
+
+#: Seconds for one question among many.
+_SHORT = 0.5
 
 #: Seconds for all that is done in one transaction of ours.
 _OWN = 8.0
@@ -107,7 +111,9 @@ class Undecided:
         waiting = list(self._inputs)
         try:
             while waiting and time.monotonic() < ends:
-                waiting = [] if _answers(asker, waiting) else [p for p in waiting if not _answers(asker, [p])]
+                if where(asker, waiting, seconds=_SHORT) is not None:
+                    return False
+                waiting = [place for place in waiting if where(asker, [place], seconds=_SHORT) is None]
         finally:
             asker.close()
         return bool(waiting)
@@ -142,13 +148,3 @@ class Undecided:
             raise UnreachableError(f"ending what is undecided: {left} of {len(outputs)} partitions take nothing")
         if failed:
             raise translate(failed[0], "ending what is undecided")
-
-
-def _answers(asker: Consumer, places: list[TopicPartition]) -> bool:
-    try:
-        asker.committed(places, timeout=0.5)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError._TIMED_OUT:
-            return False
-        raise translate(error, "where the group is") from error
-    return True
