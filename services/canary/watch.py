@@ -17,6 +17,9 @@ from services.kernel.telemetry import AtScrape
 
 log = structlog.get_logger()
 
+#: What becomes of a canary. Each is counted from nought, so that the first rise is seen.
+WHATS = ("planted", "arrived", "late", "leaked", "probe_seen")
+
 #: Ids whose copies are told apart; older ones are forgotten.
 _KEPT = 10_000
 
@@ -46,9 +49,7 @@ class Watcher(AtScrape):
         self._late: dict[str, str] = {}  # the feed of each
         self._newest: dict[str, int] = {}  # when that was planted which arrived, by feed
         self._leaked: dict[str, None] = {}
-        self._counts: Counter[tuple[str, str]] = Counter(
-            {(what, feed): 0 for what in ("planted", "late") for feed in planter.feeds}
-        )
+        self._counts: Counter[tuple[str, str]] = Counter({(what, feed): 0 for what in WHATS for feed in planter.feeds})
         self._seconds: dict[str, float] = {}
 
     def planted(self, one: Planted) -> None:
@@ -121,7 +122,7 @@ class Watcher(AtScrape):
 
     def collect(self) -> Iterator[Any]:
         """Every family."""
-        text = "Canaries by what became of them: planted, arrived, late, leaked, probe_seen."
+        text = f"Canaries by what became of them: {', '.join(WHATS)}."
         counts = CounterMetricFamily("safe_reporting_canaries", text, labels=["feed", "what"])
         for (what, feed), number in list(self._counts.items()):
             counts.add_metric([feed, what], number)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.top_data import ask
+from services.cli.top_data import ask, check_address
 from services.cli.top_frame import By, Memory, frame
 from services.kernel.errors import Exit
 from services.monitor.windows import Size
@@ -31,6 +31,9 @@ def top(
         for line in frame(memory, window, by, seen.at, alerts=None):
             print(line.plain.rstrip())
         raise typer.Exit(Exit.DONE if seen.fine else Exit.FOUND)
+    check_address("--monitor", monitor)
+    if desk is not None:
+        check_address("--desk", desk)
     from services.cli.top_app import Top
 
     Top(monitor, window, by, desk).run()

@@ -141,8 +141,7 @@ def ask(monitor: str, desk: str | None = None) -> Seen:
     Raises:
         MonitorUnreachableError: there is no answer, or none of a monitor.
     """
-    if not monitor.startswith(("http://", "https://")):
-        raise ConfigError("top", ["`--monitor` is an address such as http://127.0.0.1:9108"])
+    check_address("--monitor", monitor)
     base = monitor.rstrip("/")
     at = datetime.now(UTC)
     try:
@@ -158,14 +157,23 @@ def ask(monitor: str, desk: str | None = None) -> Seen:
     return Seen(at, health.progress, pages[Size.DAY], windows, ask_desk(desk) if desk else None)
 
 
+def check_address(option: str, given: str) -> None:
+    """Refuse what is no address.
+
+    Raises:
+        ConfigError: it begins with neither http:// nor https://.
+    """
+    if not given.startswith(("http://", "https://")):
+        raise ConfigError("top", [f"`{option}` is an address such as http://127.0.0.1:9108"])
+
+
 def ask_desk(desk: str) -> Held | None:
     """What the safety desk knows; None where that is nothing.
 
     Raises:
         ConfigError: `desk` is no address.
     """
-    if not desk.startswith(("http://", "https://")):
-        raise ConfigError("top", ["`--desk` is an address such as http://127.0.0.1:9109"])
+    check_address("--desk", desk)
     try:
         return msgspec.json.decode(_get(f"{desk.rstrip('/')}/holds"), type=Held)
     except (msgspec.DecodeError, OSError, http.client.HTTPException, ValueError):

@@ -144,7 +144,8 @@ def _alerts(found: list[Alert] | None, shown: int | None) -> list[Text]:
     for alike in groups[:shown]:
         first, most = alike[0], max((a.count for a in alike if a.count is not None), default=None)
         count = "" if most is None else f"{most:,}{' s' if first.event == Event.LAG_AGE else ''}"
-        place = "" if first.topic is None else f"{first.topic.removeprefix('agency.')}/{first.partition}"
+        place = "" if first.topic is None else first.topic.removeprefix("agency.")
+        place += "" if first.partition is None else f"/{first.partition}"
         serious = first.severity == "critical"
         words = f"  {'CRIT' if serious else 'warn'} {clean(first.event, 17):17} {clean(first.about, 8):8} {count:>8}"
         lines.append(Text(f"{words}{len(alike):>3}x {clean(place, 60)}", "red" if serious else "yellow"))

@@ -119,9 +119,9 @@ class Desk:
         now = self._clock()
         return max(0, now - since) / 1000, self._pace.level(since, Risk.UNKNOWN, now), self._view.gate_waiting
 
-    def page(self) -> tuple[int, dict[str, Any]]:
-        """The page `/holds`: 503 until all was read once."""
-        if not self.ready:
+    def page(self, *, known: bool = True) -> tuple[int, dict[str, Any]]:
+        """The page `/holds`: 503 until all was read once, and where what was read is old."""
+        if not (self.ready and known):
             return 503, {"ready": False}
         now, items = self._clock(), self._view.open
         levels = Counter(level for (_, _, level), number in self.levels().items() for _ in range(number))

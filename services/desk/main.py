@@ -21,7 +21,7 @@ from services.kernel.kafka.reader import send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.kafka.topology_file import Topology
 from services.kernel.kafka.watch import Watch
-from services.kernel.progress import Progress
+from services.kernel.progress import STILL_S, Progress
 from services.kernel.settings import Settings, load_settings
 
 log = structlog.get_logger()
@@ -45,7 +45,7 @@ def start(settings: Settings) -> None:
     topology, delay = load_topology(settings.topology_file), delays()
     closed = ClosedGate(load_approvers(settings.approvers_file))
     desk = Desk(Register(_kept(topology)), closed, pace_of(settings), clock=_now, took=delay.observe)
-    pages = {**web.standard(progress), "/holds": lambda _: desk.page()}
+    pages = {**web.standard(progress), "/holds": lambda _: desk.page(known=progress.still < STILL_S)}
     web.serve(settings.metrics_port, pages, progress, Metrics(desk, delay, topology))
     config = settings.kafka_config()
     watch = Watch(config, partitions_of(topology), name=SERVICE, told=desk.told)

@@ -52,8 +52,9 @@ POLICY_FAULTS = Counter(
     "safe_reporting_policy_faults", "Manifests refused and policy sets that do not load.", registry=None
 )
 POLICY_SEQUENCE = Gauge(
-    "safe_reporting_policy_sequence", "Number of the policy manifest that this router decides by.", registry=None
-)
+    "safe_reporting_policy_sequence", "Number of the policy manifest that this router decides by.",
+    ["service"], registry=None,
+)  # fmt: skip
 LEDGER_ENTRIES = Counter("safe_reporting_ledger_entries", "Entries appended to the log.", registry=None)
 LEDGER_FAULTS = Counter(
     "safe_reporting_ledger_faults", "Entries that are none, and links of the chain that are broken.", ["kind"],

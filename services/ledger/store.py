@@ -42,13 +42,15 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 class State:
     """Where the log stands.
 
-    `chain` holds the last offset by service, topic and partition, `signed` the size of the last checkpoint.
+    `chain` holds the last offset by service, topic and partition, `signed` the size of the last checkpoint and
+    `published` that of the last one that is known to be published.
     """
 
     next_offset: int
     frontier: Frontier
     chain: dict[tuple[str, str, int], int] = field(default_factory=dict)
     signed: int = 0
+    published: int = 0
 
     @property
     def size(self) -> int:
@@ -118,11 +120,13 @@ class Store:
         with self.connection() as connection:
             row = connection.execute(sa.select(tables.log)).mappings().one()
             links = connection.execute(sa.select(tables.chain)).mappings().all()
-            signed = connection.execute(sa.select(sa.func.max(tables.checkpoint.c.size))).scalar() or 0
+            largest = sa.select(sa.func.max(tables.checkpoint.c.size))
+            signed = connection.execute(largest).scalar() or 0
+            published = connection.execute(largest.where(tables.checkpoint.c.published)).scalar() or 0
         blob = row["frontier"]
         hashes = [blob[at : at + 32] for at in range(0, len(blob), 32)]
         chain = {(link["service"], link["topic"], link["partition"]): link["last"] for link in links}
-        return State(row["next_offset"], Frontier(row["size"], hashes), chain, signed)
+        return State(row["next_offset"], Frontier(row["size"], hashes), chain, signed, published)
 
     def append(
         self, before: State, after: State, leaves: Sequence[Leaf], kept: Sequence[tuple[int, int, bytes]],
@@ -246,7 +250,7 @@ def grow(state: State, leaves: Sequence[Leaf], next_offset: int) -> tuple[State,
             known = before is not None and link.previous is not None
             broken += known and (link.previous != before or link.offset <= (before or 0))
             chain[place] = max(link.until, before if before is not None else -1)
-    return State(next_offset, frontier, chain, state.signed), kept, broken
+    return State(next_offset, frontier, chain, state.signed, state.published), kept, broken
 
 
 def _links(

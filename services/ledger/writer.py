@@ -101,6 +101,7 @@ class Writer:
         self._clock = clock
         self._signed_size = state.signed
         self._signed_at = 0.0
+        self._published_size = state.published
         self.published: float | None = None  # when the last checkpoint was, in seconds since the epoch
 
     @property
@@ -111,12 +112,13 @@ class Writer:
     @property
     def unsigned(self) -> int:
         """Leaves that no published checkpoint holds."""
-        return self._state.size - self._signed_size
+        return self._state.size - self._published_size
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle until `stop()`; the last state is signed and published."""
         log.info("ledger_started", offset=self._state.next_offset, count=self._state.size)
         self._publisher.run()
+        self._published_size = self._signed_size
         while not stop():
             if self.cycle() or self._source.at_end:
                 self._moved()
@@ -176,7 +178,7 @@ class Writer:
     def _publish(self, state: State) -> None:
         self._signed_size, self._signed_at = state.size, time.monotonic()
         self._publisher.run()
-        self.published = self._clock()
+        self._published_size, self.published = state.size, self._clock()
         give_back()
 
     def _tell(self, leaves: list[Leaf], broken: int) -> None:

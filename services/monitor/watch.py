@@ -71,6 +71,7 @@ class Watch:
         self._end: int | None = None
         self._asked, self._asked_ms = time.monotonic(), 0
         self._unread_since: float | None = None
+        self._behind_since: float | None = None
         self._looked: float | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="watch")
@@ -126,7 +127,7 @@ class Watch:
         now = time.monotonic()
         if self._unread_since is not None and now - self._unread_since > UNREAD_S:
             return False
-        return not self.behind() or now - self._ledger.moved < STILL_S
+        return self._behind_since is None or now - max(self._ledger.moved, self._behind_since) < STILL_S
 
     def figures(self, size: Size, count: int) -> dict[str, Any]:
         """The last windows of a size, newest first, with chains, lags and what holds; null is not known."""
@@ -197,6 +198,7 @@ class Watch:
             lags.append(self._memory.see("monitor", TOPIC, 0, committed=own, end=end, now=now))
         self._found = found
         self._lags, self._end, self._asked, self._asked_ms = lags, end, now, asked
+        self._behind_since = (self._behind_since or now) if self.behind() else None
 
     def _lag(self, at: Position, now: float) -> Lag:
         if at.end is None:

@@ -119,7 +119,7 @@ class ControlLease:
         if held is None:
             return self._closed("policy_set_missing")
         self._said = ""
-        telemetry.POLICY_SEQUENCE.set(held.sequence)
+        telemetry.POLICY_SEQUENCE.labels("router").set(held.sequence)
         return {
             "policy": held.sha256,
             "profile": held.profile,
@@ -181,4 +181,5 @@ class ControlLease:
         if why != self._said:
             log.error("router_closed", reason=why)
             self._said = why
+        telemetry.POLICY_SEQUENCE.clear()
         return None

@@ -42,7 +42,7 @@ def faults(expression: str) -> list[str]:
         found += [f"{name}{{{label}}}" for label in _LABEL.findall(matchers) if label not in exported[name] | _SCRAPED]
     everything = set().union(*exported.values()) | _SCRAPED
     for labels in re.findall(r"\b(?:by|on)\s*\(([^)]*)\)", expression):
-        found += [label for label in re.split(r"[,\s]+", labels) if label not in everything]
+        found += [label for label in re.findall(r"\w+", labels) if label not in everything]
     return found
 
 
