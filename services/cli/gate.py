@@ -12,14 +12,14 @@ import typer
 
 from services.cli.policy_sign import private_key
 from services.kernel import ledger
-from services.kernel.approval import demand, sign
+from services.kernel.approval import sign
 from services.kernel.approvers import load_approvers
-from services.kernel.errors import ConfigError
-from services.kernel.gate import KEY, TOPIC, Gate
+from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.gate import TOPIC, Gate, GateState, check
 from services.kernel.kafka.closing import close_gate
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.ledger import rfc3339
-from services.kernel.settings import load_settings
+from services.kernel.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -64,34 +64,59 @@ def open_(
     by: By,
     key: Annotated[Path, typer.Option("--key", help="File of your private key: 64 hex digits.")],
     reference: Reference = None,
+    refuse: Annotated[
+        list[str] | None, typer.Option("--refuse", help="Detector whose records stay in; the first person names it.")
+    ] = None,
 ) -> None:
-    """Open the gate as two persons: the first makes the file, the second completes it, and it is opened."""
+    """Open the gate as two persons: the first makes the file, the second completes it, and it is opened.
+
+    Both sign after it was closed the last time; a signature opens it once. After a leak, `--refuse` the detector that
+    leaked (`versions.detector` in `audit search --json`): what it wrote is held, to be sent again by `replay`.
+    """
     settings, now = load_settings(), int(time.time() * 1000)
-    said = Gate("open", rfc3339(now), by, "restored", reference)
+    stands = _stands(settings)
+    if stands.since is None:
+        raise RefusedError("the gate is open already")
+    said = Gate("open", rfc3339(now), by, "restored", reference, refuse=tuple(refuse or ()))
     if file.exists():
         try:
             said = msgspec.json.decode(file.read_bytes(), type=Gate)
         except msgspec.DecodeError as error:
             raise ConfigError("gate open", [f"`{file}` is no opening of the gate"]) from error
+        if refuse and set(refuse) != set(said.refuse):
+            raise ConfigError(
+                "gate open", [f"`{file}` refuses {', '.join(said.refuse) or 'no detector'}: make it anew"]
+            )
+    check("gate open", said)
     made = sign(said.request, private_key(key), by=by, reason="open", reference=reference or "gate", now=now)
     said = msgspec.structs.replace(said, approvals=(*said.approvals, made))
     if len(said.approvals) < said.request.persons:
         file.write_bytes(msgspec.json.format(msgspec.json.encode(said), indent=2) + b"\n")
         print(f"approved by {by}; one more person must approve `{file.name}`")
         return
-    demand(said.request, said.approvals, approvers=load_approvers(settings.approvers_file), now=now)
-    config = settings.kafka_config()
+    if faults := stands.faults(said, now):
+        raise RefusedError("the gate stays closed: " + "; ".join(faults))
     entry = ledger.gate("opened", by=said.by, second=by, reference=reference, now=now)
-    send(config, [(said.message, 0), (entry, 0)])
+    send(settings.kafka_config(), [(said.message, 0), (entry, 0)])
     file.unlink()
-    print(f"opened by {said.by} and {by}")
+    print(f"opened by {said.by} and {by}" + (f"; what {', '.join(said.refuse)} wrote stays in" if said.refuse else ""))
 
 
 @app.command()
 def state() -> None:
-    """Say whether the gate is open, since when and why."""
-    last = None
-    for record in read_all(load_settings().kafka_config(), TOPIC, name=NAME):
-        if record.key is not None and record.key.reveal() == KEY and record.value is not None:
-            last = msgspec.json.decode(record.value.reveal(), type=Gate)
-    print(f"{last.state} since {last.at}, by {last.by}: {last.why}" if last else "open: it was never closed")
+    """Say whether the gate is open, since when and why: as a router knows it, which opens for two persons only."""
+    stands = _stands(load_settings())
+    last = stands.last
+    if last is not None:
+        print(f"{last.state} since {last.at}, by {last.by}: {last.why}")
+    elif stands.since is not None:
+        print(f"closed since {rfc3339(stands.since)}, by a message of the gate that cannot be read")
+    else:
+        print("open: it was never closed")
+
+
+def _stands(settings: Settings) -> GateState:
+    stands = GateState(load_approvers(settings.approvers_file))
+    for record in read_all(settings.kafka_config(), TOPIC, name=NAME):
+        stands.hear(record)
+    return stands

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 from services.kernel.approval import Approver
-from services.kernel.gate import KEY, Gate
+from services.kernel.gate import GateState, Heard
 from services.kernel.kafka.lag import Position
 from services.kernel.record import Inbound
 
@@ -15,31 +13,23 @@ from services.kernel.record import Inbound
 NAME = "gate"
 
 
-class ClosedGate:
-    """Since when the gate is closed. It opens by two persons' signatures alone, as for the router.
+class ClosedGate(GateState):
+    """The gate as the router has it, and what waits behind it.
 
     Attributes:
-        since: when the broker took the closing, milliseconds since the epoch; None while it is open.
         waiting: records that wait behind it; None where that is not known.
     """
 
     def __init__(self, approvers: Mapping[str, Approver]) -> None:
-        self._approvers = approvers
-        self.since: int | None = None
+        super().__init__(approvers)
         self.waiting: int | None = None
 
-    def hear(self, record: Inbound) -> None:
-        """Take in a message of `control`; those that are not about the gate, or cannot be read, change nothing."""
-        if record.key is None or record.key.reveal() != KEY or record.value is None:
-            return
-        try:
-            said = msgspec.json.decode(record.value.reveal(), type=Gate)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return
-        if said.state == "closed":
-            self.since = record.timestamp if self.since is None else self.since
-        elif said.opens(self._approvers, record.timestamp):
-            self.since = self.waiting = None
+    def hear(self, record: Inbound) -> Heard:
+        """Take in a message of `control`."""
+        heard = super().hear(record)
+        if heard is Heard.OPENED:
+            self.waiting = None
+        return heard
 
 
 def waiting(positions: Iterable[Position]) -> int | None:

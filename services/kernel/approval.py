@@ -24,6 +24,8 @@ from services.kernel.ledger import rfc3339
 
 #: Longest time between a signature and its use.
 LONGEST = timedelta(days=14)
+#: How far two clocks may differ, in milliseconds.
+CLOCKS_MS = 5_000
 
 PersonId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.@_-]{0,63}$")]
 Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
@@ -134,7 +136,7 @@ def _of_another(approval: Approval, request: Request, now: int) -> list[str]:
     if (
         begins is None
         or ends is None
-        or not begins - 5_000 <= now <= ends
+        or not begins - CLOCKS_MS <= now <= ends
         or ends - begins > LONGEST.total_seconds() * 1000
     ):
         faults.append("is not within its time")

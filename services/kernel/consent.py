@@ -144,7 +144,7 @@ class Register:
         self.offset = offset
         try:
             consent = msgspec.json.decode(value or b"", type=Consent)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         at = milliseconds(consent.at)
         if at is None:

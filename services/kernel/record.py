@@ -41,6 +41,12 @@ class Message(msgspec.Struct, frozen=True):
     headers: tuple[Header, ...] = ()
     partition: int | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a batch, at most."""
+        headers = sum(len(name) + len(value) + 10 for name, value in self.headers)
+        return len(self.value or b"") + len(self.key or b"") + headers + 100
+
 
 def delivered(message: Message, *, offset: int, now: int) -> Inbound:
     """A message as partition 0 of its topic would deliver it; `now` is milliseconds since the epoch."""

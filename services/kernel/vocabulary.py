@@ -114,6 +114,7 @@ class Reason(StrEnum):
     ATTESTATION_MISSING = "attestation_missing"
     ATTESTATION_INVALID = "attestation_invalid"
     POLICY_ERROR = "policy_error"
+    DETECTOR_REFUSED = "detector_refused"
     NO_POLICY_PERMITS = "no_policy_permits"
     FORBIDDEN = "forbidden"
     TOMBSTONE = "tombstone"
@@ -142,7 +143,7 @@ _COARSE: dict[Reason, CoarseReason] = {
     **dict.fromkeys(
         (
             Reason.RESIDUAL, Reason.VIEW_INVALID, Reason.ATTESTATION_MISSING, Reason.ATTESTATION_INVALID,
-            Reason.POLICY_ERROR, Reason.NO_POLICY_PERMITS, Reason.FORBIDDEN,
+            Reason.POLICY_ERROR, Reason.DETECTOR_REFUSED, Reason.NO_POLICY_PERMITS, Reason.FORBIDDEN,
         ),
         CoarseReason.POLICY,
     ),

@@ -96,7 +96,7 @@ class Unlocker:
         source = place.topic, place.partition, place.offset
         try:
             approval = msgspec.json.decode(record.header(consult.APPROVAL) or b"", type=Approval)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RefusedError("no second person approves") from error
         wanted = consult.request(source, by=entry.by, why=entry.why)
         faults = verify(wanted, [approval], approvers=self._approvers, now=int(self._clock() * 1000))  # 1
@@ -113,7 +113,7 @@ class Unlocker:
 def _consultation(record: Inbound) -> _Entry | None:
     try:
         entry = msgspec.json.decode(record.value.reveal() if record.value is not None else b"", type=_Entry)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     locked = entry.source is not None and entry.source.topic in consult.LOCKED
     return entry if entry.operation == "consultation" and locked else None

@@ -57,7 +57,7 @@ def read(value: bytes | None) -> Entry | None:
         return None
     try:
         return _DECODER.decode(value)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -15,7 +15,7 @@ import structlog
 from services.kernel import consent, telemetry
 from services.kernel.approval import Approver
 from services.kernel.errors import ConfigError
-from services.kernel.gate import Gate
+from services.kernel.gate import GateState, Heard
 from services.kernel.kafka.watch import Watch
 from services.kernel.ledger import rfc3339
 from services.kernel.reading import Reading
@@ -25,12 +25,6 @@ from services.router.manifest import Manifest, accept, in_force, read_manifest, 
 log = structlog.get_logger()
 
 CONTROL = "control"
-
-
-class _Kind(msgspec.Struct):
-    """What a message of `control` is about."""
-
-    kind: str
 
 
 class PolicySets:
@@ -87,7 +81,7 @@ class ControlLease:
         self._heard: list[tuple[Manifest, int]] = []
         self._manifests: list[Manifest] = []
         self._faults: list[str] = []
-        self._open = True
+        self._gate = GateState(approvers)
         self._consents = consent.Register()
         self._book = consent.BookFile(folder)
         self._said = ""
@@ -100,7 +94,7 @@ class ControlLease:
         1. Read `control` and `consent` to their end.
         2. The gate must be open.
         3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds.
-        4. Close revoked partners, those of manifests to come too.
+        4. Close revoked partners, those of manifests to come too, and what detectors wrote that leaked.
         5. Put the consents where the step process finds them.
 
         Raises:
@@ -108,7 +102,7 @@ class ControlLease:
         """
         if not self._read():  # 1
             return self._closed("control_unread")
-        if not self._open:  # 2
+        if self._gate.since is not None:  # 2
             return self._closed("gate_closed")
         current = in_force(self._manifests, rfc3339(now))  # 3
         if current is None:
@@ -125,6 +119,7 @@ class ControlLease:
             "profile": held.profile,
             "sequence": str(held.sequence),
             "closed": ",".join(sorted(revoked(self._manifests, held))),  # 4
+            "refused": ",".join(sorted(self._gate.refused)),
             "consents": self._book.write(self._consents),  # 5
             "consent_offset": str(self._consents.offset),
         }
@@ -149,14 +144,20 @@ class ControlLease:
             if not self._consents.hear(value, record.offset):
                 log.error("consent_unreadable", topic=consent.TOPIC, partition=record.partition, offset=record.offset)
             return
+        heard = self._gate.hear(record)
+        if heard is not Heard.OTHER:
+            if heard is Heard.REFUSED:
+                log.error("gate_opening_refused", topic=CONTROL, partition=0, offset=record.offset)
+                telemetry.POLICY_FAULTS.inc()
+            elif heard is Heard.UNREADABLE:
+                log.error("gate_unreadable", topic=CONTROL, partition=0, offset=record.offset)
+                telemetry.POLICY_FAULTS.inc()
+            return
         if value is None:
             return
         try:
-            if msgspec.json.decode(value, type=_Kind).kind == "gate":
-                self._hear_gate(msgspec.json.decode(value, type=Gate), record)
-                return
             self._heard.append((read_manifest(value), record.timestamp))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             offset = record.offset
             log.error("control_unreadable", topic=CONTROL, partition=0, offset=offset)  # noqa: TRY400 - no traceback
             telemetry.POLICY_FAULTS.inc()
@@ -166,16 +167,6 @@ class ControlLease:
             log.error("manifest_refused", count=len(faults) - len(self._faults), offset=record.offset)
             telemetry.POLICY_FAULTS.inc()
         self._faults = faults
-
-    def _hear_gate(self, gate: Gate, record: Inbound) -> None:
-        """Closed by anybody who may write here; open only by two persons' signatures at the time of the message."""
-        if gate.state == "closed":
-            self._open = False
-        elif gate.opens(self._approvers, record.timestamp):
-            self._open = True
-        else:
-            log.error("gate_opening_refused", topic=CONTROL, partition=0, offset=record.offset)
-            telemetry.POLICY_FAULTS.inc()
 
     def _closed(self, why: str) -> dict[str, str] | None:
         if why != self._said:

@@ -44,7 +44,7 @@ _NAMED = {"sequence": "policy-sequence", "consent_offset": "consent-offset"}
 VIEW_INVALID = "view invalid"
 
 #: Nothing of such a record reaches anybody, and not because a policy wants it so: the safety desk is told.
-HELD_WHOLE = frozenset({Reason.RESIDUAL, Reason.VIEW_INVALID, Reason.POLICY_ERROR})
+HELD_WHOLE = frozenset({Reason.RESIDUAL, Reason.VIEW_INVALID, Reason.POLICY_ERROR, Reason.DETECTOR_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class RouterStep:
         """Route one redacted record.
 
         1. No value: withheld as a tombstone.
-        2. Verify the redactor's attestation, then parse; else quarantine.
+        2. Verify the redactor's attestation, then parse; else quarantine. Hold what a refused detector wrote.
         3. Decide for each partner that subscribes to this agency and feed, as if nothing gave away; build and
            validate the views of those that are permitted.
         4. Scan all that would leave.
@@ -139,6 +139,10 @@ class RouterStep:
         if not isinstance(value, dict):
             return self.quarantine(record, Reason.REDACTED_INVALID)
         moment = self._at(batch)
+        if claims.detector in batch.facts.get("refused", "").split(","):
+            risk = safety.grade(claims.feed, value)
+            held = self._withheld(claims, Reason.DETECTOR_REFUSED, (), [], moment, risk)
+            return _watched(held, claims.canary) if claims.canary is not None else held
         partners = self._rules.registry.subscribers(claims.agency, claims.feed)
         answers = [self._decide(partner, claims, moment, residual=False) for partner in partners]  # 3
         built = self._build(answers, value, claims, moment)

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry, generate_latest
 
 from services.canary.plant import Planted, Planter
-from services.canary.watch import Watcher
+from services.canary.watch import WHATS, Watcher
 from services.kernel import canary
 from services.kernel.record import Inbound, Message
 from services.kernel.sensitive import SensitiveBytes
@@ -75,6 +75,11 @@ class Case:
 @pytest.fixture
 def case() -> Case:
     return Case()
+
+
+def test_everything_is_counted_from_nought_so_that_the_first_leak_is_a_rise(case: Case) -> None:
+    for what in WHATS:
+        assert f'safe_reporting_canaries_total{{feed="marac",what="{what}"}} 0.0' in case._lines(), what
 
 
 def test_one_that_does_not_come_is_late_once(case: Case) -> None:

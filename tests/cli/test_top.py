@@ -164,6 +164,13 @@ def test_holds_and_the_gate_are_those_of_the_desk_and_not_known_without_it(monit
         ask(monitor.address, "desk:9108")
 
 
+@pytest.mark.parametrize("option", ["--monitor", "--desk"])
+def test_the_live_screen_refuses_what_is_no_address_before_it_begins(option: str) -> None:
+    done = CliRunner().invoke(app, ["top", option, "monitor:9108"])
+    assert isinstance(done.exception, ConfigError)
+    assert option in str(done.exception.faults)
+
+
 def test_rows_stay_when_their_figures_are_not_known_any_more(monitor: Monitor) -> None:
     memory = Memory(datetime.now(UTC))
     memory.take(ask(monitor.address))

@@ -297,6 +297,13 @@ def test_the_closed_gate_is_one_item_that_escalates_and_ends_when_two_persons_op
     assert (figure(running, "gate_level"), figure(running, "gate_seconds")) == (0.0, 0.0)
 
 
+def test_what_was_read_long_ago_is_not_shown_as_the_present() -> None:
+    running = Running()
+    running.look()
+    assert running.desk.page()[0] == 200
+    assert running.desk.page(known=False) == (503, {"ready": False})
+
+
 def test_holds_are_known_and_acknowledged_while_the_gate_is_closed() -> None:
     closing, people = gate("closed", at=START)
     running = Running(people)

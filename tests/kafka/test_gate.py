@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli.app import app
 from services.cli.pipeline import Pipeline
-from services.kernel.errors import RefusedError
+from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.samples import Numberer, load_samples
@@ -70,13 +70,19 @@ def test_nothing_leaves_after_closing_and_nothing_is_lost(pipeline: Pipeline, tm
     entry = next(e for e in pipeline.entries() if e["service"] == "gate")
     assert (entry["why"], entry["by"], entry["reference"]) == ("gate_closed", "A1", "INC-7")
 
-    def opening(person: str) -> Result:
+    file = tmp_path / "open.json"
+
+    def opening(person: str, *more: str) -> Result:
         key = str(pipeline.keys_dir / "approvers" / f"{person}.dev")
-        return gate(pipeline, "open", str(tmp_path / "open.json"), "--by", person, "--key", key)
+        return gate(pipeline, "open", str(file), "--by", person, "--key", key, *more)
 
     assert "one more person" in opening("first-approver").output
+    kept = file.read_bytes()
     again = opening("first-approver").exception
     assert isinstance(again, RefusedError)
+    spaced = gate(pipeline, "close", "--by", "A 1", "--why", "drill").exception
+    assert isinstance(spaced, ConfigError)
+    assert "no spaces" in spaced.faults[0]
     before = len(let_out(pipeline))
     time.sleep(1.0)
     assert len(let_out(pipeline)) == before
@@ -91,3 +97,21 @@ def test_nothing_leaves_after_closing_and_nothing_is_lost(pipeline: Pipeline, tm
     assert set(seen.values()) == {1}
     routed = [json.dumps(e["source"], sort_keys=True) for e in pipeline.entries() if e["service"] == "router"]
     assert len(routed) == len(set(routed))
+
+    file.write_bytes(kept)
+    assert "open already" in str(opening("second-approver").exception)
+    assert gate(pipeline, "close", "--by", "A1", "--why", "drill", "--slots", "2").exit_code == 0
+    alone = opening("second-approver").exception  # with what the first signed for the opening before
+    assert isinstance(alone, RefusedError)
+    assert "older than the last closing" in str(alone)
+    assert "closed since" in gate(pipeline, "state").output
+    file.unlink()
+    entry = next(e for e in pipeline.entries() if e["service"] == "redactor")
+    leaked = entry["versions"]["detector"]
+    assert "one more person" in opening("first-approver", "--refuse", leaked).output
+    assert leaked in opening("second-approver").output
+    out = len(let_out(pipeline))
+    send(pipeline, 600, 50)
+    pipeline.wait(650, seconds=120)
+    assert len(let_out(pipeline)) == out
+    assert sum(record.key is not None for record in pipeline.read("ops.safety")) >= 50

@@ -80,11 +80,12 @@ def test_topics_have_their_partitions_sizes_and_retention(name: str, partitions:
     assert topic.settings["retention.ms"] == str(days * DAY)
 
 
-def test_control_and_consent_are_compacted_and_never_expire() -> None:
-    for topic in TOPOLOGY.topics:
-        if topic.name in {"control", "consent"}:
-            assert topic.settings["cleanup.policy"] == "compact"
-            assert topic.settings["retention.ms"] == "-1"
+def test_control_and_consent_never_expire_and_control_keeps_every_message() -> None:
+    """A closing of the gate that a later message had compacted away would be open to the next router that starts."""
+    kept = {topic.name: topic.settings for topic in TOPOLOGY.topics if topic.name in {"control", "consent"}}
+    assert {name: settings["retention.ms"] for name, settings in kept.items()} == {"control": "-1", "consent": "-1"}
+    assert kept["control"]["cleanup.policy"] == "delete"
+    assert kept["consent"]["cleanup.policy"] == "compact"
 
 
 def test_partner_topics_let_a_tombstone_remove_earlier_versions_within_an_hour() -> None:

@@ -15,7 +15,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from msgspec.structs import replace
 
+from services.kernel import telemetry
 from services.kernel.errors import SafeReportingError
+from services.kernel.kafka import loop as module
 from services.kernel.kafka.client import ClockError, FloodError
 from services.kernel.kafka.loop import Limits, Loop
 from services.kernel.progress import START_S, STILL_S, Progress
@@ -161,12 +163,13 @@ class FakeProducer:
 class Echo:
     """Forwards each record as it is; the wanted number of outcomes a batch."""
 
-    def __init__(self, at_most: int = 100) -> None:
+    def __init__(self, at_most: int = 100, *, canary: bool = False) -> None:
         self._at_most = at_most
+        self._canary = canary
 
     def process(self, records: list[Inbound], batch: Batch) -> list[Outcome]:
         return [
-            Outcome(OutcomeKind.REDACTED, messages=(Message("redacted", None, r.value.reveal()),))
+            Outcome(OutcomeKind.REDACTED, messages=(Message("redacted", None, r.value.reveal()),), canary=self._canary)
             for r in records[: self._at_most]
             if r.value is not None
         ]
@@ -181,6 +184,16 @@ class Closed:
 
     def close(self) -> None:
         """It has no connection."""
+
+
+class Closes(Closed):
+    """Open when it is asked first, closed when it is asked again."""
+
+    def __init__(self) -> None:
+        self.answers: list[dict[str, str] | None] = [{}, None]
+
+    def facts(self, now: int) -> dict[str, str] | None:
+        return self.answers.pop(0)
 
 
 class FakeLeftovers:
@@ -297,6 +310,30 @@ def test_without_the_lease_nothing_is_published_and_nothing_is_skipped() -> None
     while loop.cycle():
         pass
     assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
+
+
+def test_a_lease_that_closes_during_a_long_step_keeps_the_batch_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = FakeBroker()
+    loop = make(broker)
+    loop._lease = lease = Closes()
+    monkeypatch.setattr(module, "_GOOD", -1.0)  # every step is a long one
+    assert loop.cycle() == 0
+    assert broker.committed == []
+    lease.answers = [{}, {}] * RECORDS
+    while loop.cycle():
+        pass
+    assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
+
+
+def test_canaries_are_no_records_in_the_metrics() -> None:
+    def counted() -> float:
+        return sum(s.value for m in telemetry.RECORDS.collect() for s in m.samples if s.name.endswith("_total"))
+
+    broker, before = FakeBroker(), counted()
+    loop = make(broker, Echo(canary=True))
+    assert loop.cycle()
+    assert entries(broker)
+    assert counted() == before
 
 
 def test_progress_is_a_commit_or_an_end_that_was_reached_and_being_closed_is_none_the_worse() -> None:

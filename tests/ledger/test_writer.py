@@ -241,3 +241,26 @@ def test_a_marker_at_the_end_moves_the_position_on_although_nothing_is_appended(
         assert (after.next_offset, after.size) == (before.next_offset + 2, before.size)
         assert made.cycle() == 0
         assert store.state().next_offset == after.next_offset
+
+
+def test_what_was_signed_and_not_published_counts_as_unpublished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a restart: else nobody would see that no witness gets a checkpoint."""
+
+    def refuse(_: Outbox) -> None:
+        raise UnreachableError("the topic takes nothing")
+
+    database = url(tmp_path)
+    monkeypatch.setattr(Outbox, "flush", refuse)
+    for _ in range(2):
+        with Store(database) as store:
+            made = writer(store, Outbox())
+            with pytest.raises(UnreachableError):
+                made.run(iter([False] * 9).__next__)
+            assert made.unsigned == made.size > 0
+    monkeypatch.undo()
+    with Store(database) as store:
+        made = writer(store, Outbox())
+        made.run(lambda: True)
+        assert made.unsigned == 0

@@ -55,7 +55,7 @@ class Broker:
 
     def expiring(self, ages: dict[str, int], *, now: int, seconds: float) -> dict[tuple[str, str, int], int]:
         assert ages["agency.gmp.police-crime"] == 14 * 86_400_000 // 4
-        assert "control" not in ages  # it is compacted, nothing of it expires
+        assert "control" not in ages  # nothing of it expires
         return self.young
 
     def close(self) -> None:

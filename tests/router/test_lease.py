@@ -60,9 +60,13 @@ class Room:
         self.watch = FakeWatch(told)
         return self.watch
 
-    def say(self, value: object, topic: str = "control", at: int = NOW) -> None:
-        data = value if isinstance(value, bytes) else msgspec.json.encode(value)
-        self.watch.waiting.append(Inbound(topic, 0, self.offset, at, None, SensitiveBytes(data)))
+    def say(
+        self, value: object, topic: str = "control", at: int = NOW, *, key: bytes | None = None
+    ) -> None:  # fmt: skip
+        data = value if isinstance(value, bytes | None) else msgspec.json.encode(value)
+        held = None if data is None else SensitiveBytes(data)
+        said = Inbound(topic, 0, self.offset, at, None if key is None else SensitiveBytes(key), held)
+        self.watch.waiting.append(said)
         self.offset += 1
 
     def another_set(self, old: str, new: str, file: str = "areas.yaml") -> str:
@@ -204,8 +208,74 @@ def test_the_gate_closes_and_only_open_opens(room: Room) -> None:
     assert sequence(room) == "1"
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"kind": "policy"}', b'{"kind": 7}', b"\xff\xfe"])
-def test_what_is_no_control_message_changes_nothing(room: Room, value: bytes) -> None:
+def opening(*, at: int, by: tuple[str, ...] = ("ada", "ben"), **fields: Any) -> Gate:
+    said = Gate("open", rfc3339(at), "A1", "restored", **fields)
+    made = tuple(sign(said.request, KEYS[name], by=name, reason="open", reference="G-1", now=at) for name in by)
+    return msgspec.structs.replace(said, approvals=made)
+
+
+def closing(at: int) -> Gate:
+    return Gate("closed", rfc3339(at), "A1", "drill")
+
+
+def test_two_persons_open_the_gate_after_it_was_closed_and_once(room: Room) -> None:
+    """An opening that is sent again, or was signed in advance, would let one person open it."""
+    hour, advance = 3_600_000, opening(at=NOW - 60_000)
+    room.say(manifest(1))
+    room.say(closing(NOW))
+    room.say(advance, at=NOW + 1000)
+    assert room.lease.facts(NOW) is None
+    first = opening(at=NOW + 1000)
+    room.say(first, at=NOW + 1000)
+    assert sequence(room) == "1"
+    room.say(closing(NOW + 2000), at=NOW + 2000)  # within what clocks may differ
+    room.say(first, at=NOW + 3000)
+    assert room.lease.facts(NOW) is None
+    room.say(closing(NOW + hour), at=NOW + hour)
+    second = opening(at=NOW + hour - 6000)
+    room.say(second, at=NOW + hour + 1000)
+    mixed = opening(at=NOW + hour + 1000, by=("ada",))
+    older = sign(mixed.request, KEYS["ben"], by="ben", reason="open", reference="G-1", now=NOW)
+    room.say(msgspec.structs.replace(mixed, approvals=(*mixed.approvals, older)), at=NOW + hour + 2000)
+    assert room.lease.facts(NOW) is None
+    room.say(opening(at=NOW + hour + 1000), at=NOW + hour + 2000)
+    assert sequence(room) == "1"
+
+
+@pytest.mark.parametrize("value", [b"{}", b"", None, b"\xff", b'{"kind": "gate", "by": "\xff"}', b'{"kind": "policy"}'])
+def test_what_was_meant_for_the_gate_and_cannot_be_read_closes_it(room: Room, value: bytes | None) -> None:
+    room.say(manifest(1))
+    assert sequence(room) == "1"
+    room.say(value, key=b"gate")
+    assert room.lease.facts(NOW) is None
+    room.say(opening(at=NOW + 1000), at=NOW + 1000)
+    assert sequence(room) == "1"
+
+
+def test_a_closing_by_an_id_with_a_space_closes(room: Room) -> None:
+    room.say(manifest(1))
+    room.say({**msgspec.to_builtins(closing(NOW)), "by": "A 1234"})
+    assert room.lease.facts(NOW) is None
+
+
+def test_detectors_that_openings_refused_stay_refused(room: Room) -> None:
+    room.say(manifest(1))
+    assert (room.lease.facts(NOW) or {})["refused"] == ""
+    for number, version in enumerate(("b" * 16, "a" * 16)):
+        at = NOW + number * 10_000
+        room.say(closing(at), at=at)
+        room.say(opening(at=at + 1000, refuse=(version,)), at=at + 1000)
+    assert (room.lease.facts(NOW) or {})["refused"] == f"{'a' * 16},{'b' * 16}"
+    signed = opening(at=NOW + 30_000, refuse=("c" * 16,))
+    room.say(closing(NOW + 25_000), at=NOW + 25_000)
+    room.say(msgspec.structs.replace(signed, refuse=()), at=NOW + 31_000)  # it is signed
+    assert room.lease.facts(NOW) is None
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"{", b"[]", b'{"kind": "policy"}', b'{"kind": 7}', b"\xff\xfe", b'{"kind": "\xff"}', None]
+)
+def test_what_is_no_control_message_changes_nothing(room: Room, value: bytes | None) -> None:
     room.say(manifest(1))
     room.say(value)
     assert sequence(room) == "1"
@@ -216,6 +286,7 @@ def test_consents_reach_the_step_by_file(room: Room) -> None:
     before = room.lease.facts(NOW)
     room.say(GIVEN, topic="consent")
     room.say(b"not a consent", topic="consent")
+    room.say(b'{"id": "\xff"}', topic="consent")
     after = room.lease.facts(NOW)
     assert before is not None
     assert after is not None

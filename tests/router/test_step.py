@@ -16,7 +16,7 @@ from services.kernel.attestation import HEADER, sign
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import canonical
 from services.kernel.paths import ROOT
-from services.kernel.record import Inbound, Message, Outcome
+from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.sealing import BLOCK
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import OutcomeKind, Reason
@@ -206,6 +206,20 @@ def test_the_open_entry_of_a_residual_is_that_of_any_other_refusal(monkeypatch: 
     fresh = make_step(load_rules(schemas_dir=ROOT / "schemas", policies_dir=ROOT / "policies"))
     failed = route(police_crime(), step=fresh)
     assert (failed.reason, open_entry(failed)) == (Reason.POLICY_ERROR, residual)
+
+
+def test_what_a_refused_detector_wrote_is_held_whole_and_the_desk_is_told() -> None:
+    step, value = make_step(), police_crime()
+
+    def routed(refused: str) -> Outcome:
+        return step(inbound(value, claims_for(value)), Batch(now=NOW, facts={"refused": refused}))
+
+    held = routed("0123456789abcdef,test")
+    assert (held.kind, held.reason) == (OutcomeKind.WITHHELD, Reason.DETECTOR_REFUSED)
+    assert [message.topic for message in held.messages] == ["ops.safety"]
+    assert ("detector", "test") in held.versions
+    for other in ("", "0123456789abcdef", "tes"):
+        assert routed(other).kind is OutcomeKind.FORWARDED
 
 
 def test_what_was_found_is_sealed_and_without_words() -> None:

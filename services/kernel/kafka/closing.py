@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from services.kernel import ledger
-from services.kernel.gate import Gate, Why
+from services.kernel.gate import Gate, Why, check
 from services.kernel.kafka.reader import fence, send
 from services.kernel.ledger import rfc3339
 
@@ -19,9 +19,14 @@ def close_gate(config: Mapping[str, str], *, by: str, why: Why, reference: str |
         slots: router slots 0 to this are fenced.
 
     Raises:
+        ConfigError: `by` or `reference` is no id; nothing was done.
         SafeReportingError: broker unreachable, principal refused. What was done before holds.
     """
     now = int(time.time() * 1000)
-    send(config, [(Gate("closed", rfc3339(now), by, why, reference).message, 0)])
-    fence(config, [f"router-{slot}" for slot in range(slots)])
-    send(config, [(ledger.gate("closed", by=by, second=None, reference=reference, now=now), 0)])
+    said = Gate("closed", rfc3339(now), by, why, reference)
+    check("gate close", said)
+    send(config, [(said.message, 0)])
+    try:
+        fence(config, [f"router-{slot}" for slot in range(slots)])
+    finally:
+        send(config, [(ledger.gate("closed", by=by, second=None, reference=reference, now=now), 0)])

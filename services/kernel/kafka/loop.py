@@ -37,6 +37,8 @@ Position = tuple[str, int]
 
 #: Seconds without a record that end a batch early. What comes while a batch commits makes up the next one.
 _PAUSE = 0.002
+#: Seconds for which an answer of the lease is good: the step may take longer, and the gate may have closed meanwhile.
+_GOOD = 0.5
 
 
 class Loop:
@@ -103,7 +105,7 @@ class Loop:
 
         1. Poll a batch; nothing more is polled until step 6 is done.
         2. Check the lease; without it nothing is published and the batch is read again later.
-        3. Step: every record to exactly one outcome; a broken deployment stops here.
+        3. Step: every record to exactly one outcome; a broken deployment stops here. After a long one, 2 again.
         4. See the last commit, or go back; begin, and first send the offsets of the finished prefix.
         5. Send outputs to the input's partition number, and the ledger entries.
         6. Commit, asking again until the deadline; a transaction that must be aborted is done again.
@@ -112,7 +114,7 @@ class Loop:
         if not records:
             self._rest()
             return 0
-        self._now = self._read_clock()
+        self._now, asked = self._read_clock(), time.monotonic()
         facts = self._lease.facts(self._now) if self._lease else {}  # 2
         self._progress.say_open(facts is not None)
         if facts is None:
@@ -123,6 +125,9 @@ class Loop:
             outcomes = self._processor.process(records, Batch(now=self._now, facts=facts))  # 3
             finished = self._fit(records, outcomes)
         self._watch_for_flood(finished)
+        if self._lease and time.monotonic() - asked > _GOOD and self._lease.facts(self._now) is None:
+            self._rewind(records)
+            return 0
         if not self._confirm():  # 4
             self._replace_producer()
             return 0
@@ -219,7 +224,7 @@ class Loop:
         finished = []
         for record, outcome in zip(records, outcomes, strict=False):
             made = (*outcome.messages, self._entry(record, outcome, record.offset))
-            small = all(_size(message) <= self._limits.message_bytes(message.topic) for message in made)
+            small = all(message.size <= self._limits.message_bytes(message.topic) for message in made)
             kept = outcome if small else self._processor.quarantine(record, Reason.OVERSIZE)
             finished.append((record, kept))
         return finished
@@ -384,7 +389,7 @@ class Loop:
         for position, offset in ends.items():
             if position in self._next:
                 self._next[position] = offset + 1
-        for _, outcome in finished:
+        for outcome in (done for _, done in finished if not done.canary):
             reason = outcome.reason.coarse.value if outcome.reason else "none"
             telemetry.RECORDS.labels(self._service, outcome.feed or "unknown", outcome.kind.value, reason).inc()
 
@@ -393,8 +398,3 @@ class Loop:
         for position in {(r.topic, r.partition) for r in records}:
             if position in self._next:
                 self._consumer.seek(TopicPartition(*position, self._next[position]))
-
-
-def _size(message: Message) -> int:
-    headers = sum(len(name) + len(value) + 10 for name, value in message.headers)
-    return len(message.value or b"") + len(message.key or b"") + headers + 100

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from services.kernel.errors import UnreachableError
+from services.kernel.errors import SafeReportingError, UnreachableError
 from services.kernel.kafka.client import RECONNECT, inbound, quiet, transactional_producer, translate
 from services.kernel.record import Inbound, Message
 
@@ -222,15 +222,20 @@ def send_together(config: Mapping[str, str], messages: list[tuple[Message, int]]
 def fence(config: Mapping[str, str], ids: list[str]) -> None:
     """End whatever the producers with these transactional ids have open, and keep them from committing any more.
 
+    Each is tried, whatever becomes of those before it.
+
     Raises:
-        SafeReportingError: broker unreachable, principal refused.
+        SafeReportingError: broker unreachable, principal refused; the first of those that failed.
     """
+    failed: list[SafeReportingError] = []
     for id_ in ids:
         service, _, slot = id_.rpartition("-")
         try:
             transactional_producer(config, service=service, slot=int(slot)).init_transactions(15.0)
         except KafkaException as error:
-            raise translate(error, f"fencing `{id_}`") from error
+            failed.append(translate(error, f"fencing `{id_}`"))
+    if failed:
+        raise failed[0]
 
 
 def _written(consumer: Consumer, topic: str, partition: int) -> int:
