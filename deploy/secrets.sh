@@ -31,6 +31,7 @@ give /for/desk $app desk
 give /for/operator $app cli-operator
 give /for/safety $app cli-safety
 give /for/auditor $app cli-auditor ledger-pub
+give /for/reconcile $app cli-auditor auditor
 give /for/ledger $app ledger ledger lock
 give /for/admin $app admin
 give /for/producer $app producer-gmp
@@ -39,8 +40,9 @@ mkdir -p /for/admin/all
 cp -r /vault/broker/clients/. /for/admin/all/
 mkdir -p /for/producer/accounts
 cp -r /vault/broker/clients/producer-* /for/producer/accounts/
-for reader in ledger auditor; do cp /vault/postgres "/for/$reader/ledger.password"; done
-chown -R $app /for/operator /for/admin /for/producer /for/ledger /for/auditor /for/operator-state
+for reader in ledger auditor reconcile; do cp /vault/postgres "/for/$reader/ledger.password"; done
+chown -R $app /for/operator /for/admin /for/producer /for/ledger /for/auditor /for/reconcile
+chown -R $app /for/operator-state /for/reconcile-state
 
 cp /vault/broker/ca.pem /for/kafka/ca.pem
 cp /vault/broker/nodes/kafka/keystore.pem /for/kafka/server.pem

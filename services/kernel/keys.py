@@ -119,7 +119,7 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     write(directory / f"pseudonym.{_DEV_KEY_ID}", secrets.token_hex(32))
     for partner in partners:
         write(directory / f"partner-{partner}.{_DEV_KEY_ID}", secrets.token_hex(32))
-    for name in ("attest", "ledger", "canary"):
+    for name in ("attest", "ledger", "canary", "auditor"):
         private = directory / f"{name}.{_DEV_KEY_ID}"
         write(private, secrets.token_hex(32))
         write(directory / f"{name}-pub.{_DEV_KEY_ID}", _public_hex(private))

@@ -46,7 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def key(self) -> bytes:
-        """Key on `control`: one for each number, so that compaction keeps the set in force beside the next."""
+        """Key on `control`: one for each number."""
         return f"policy-{self.sequence:09}".encode()
 
 

@@ -24,7 +24,7 @@ LASTING = {name: part for name, part in SERVICES.items() if part["restart"] == "
 #: A service's account may be named otherwise.
 ACCOUNTS = {
     "accounts": "admin", "topology": "admin", "policy": "cli-operator", "operator": "cli-operator",
-    "auditor": "cli-auditor", "safety": "cli-safety",
+    "auditor": "cli-auditor", "reconcile": "cli-auditor", "safety": "cli-safety",
 }  # fmt: skip
 
 
@@ -98,6 +98,7 @@ def test_a_service_gets_the_keys_that_its_code_loads_and_no_others() -> None:
     expected["redactor"].add("canary-pub")
     assert {name: set(given[name].replace("'", "").split()) for name in expected} == expected
     assert {given[name] for name in ("monitor", "admin", "producer", "desk", "safety")} == {""}
+    assert given["reconcile"] == "auditor"
     assert "compliance" not in SECRETS  # what opens quarantine stays in the vault
 
 
