@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,23 @@ def test_the_bad_record_alone_is_quarantined(worker: Worker, word: bytes, reason
 def test_a_child_killed_from_outside_quarantines_nothing(worker: Worker) -> None:
     outcomes = worker.process(records(b"a", b"die once", b"c"), Batch(now=1))
     assert [outcome.record for outcome in outcomes] == ["0", "1", "2"]
+
+
+def test_a_frozen_child_that_takes_no_batch_is_replaced_and_nothing_is_quarantined(tmp_path: Path) -> None:
+    """More than a socket holds: the sender would wait for ever."""
+    worker = small(tmp_path, batch_deadline=1.0)
+    worker.start()
+    try:
+        assert worker._process is not None
+        worker._process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        many = records(*[b"%d" % n + b" " * 50_000 for n in range(40)])
+        outcomes = worker.process(many, Batch(now=1))
+        assert outcomes
+        assert time.monotonic() - began < 60
+        assert {outcome.reason for outcome in outcomes} == {None}
+    finally:
+        worker.stop()
 
 
 def test_the_batch_deadline_leaves_a_finished_prefix(tmp_path: Path) -> None:

@@ -148,7 +148,10 @@ def translate(error: KafkaError | KafkaException, doing: str) -> SafeReportingEr
     if kafka.code() in _MISSING:
         return UnreachableError(f"{doing}: a topic is missing ({kafka.name()}): `safe-reporting topology apply`")
     if kafka.code() in _FENCED:
-        return RefusedError(f"{doing}: another process runs as the same slot ({kafka.name()}): set `SR_SLOT` apart")
+        return RefusedError(
+            f"{doing}: another process runs as the same slot ({kafka.name()}): set `SR_SLOT` apart. "
+            "Where none does, a transaction took longer than ten seconds: look at the broker"
+        )
     if kafka.code() == KafkaError._FATAL:
         return UnreachableError(f"{doing}: this client cannot go on, a new process can ({kafka.str()})")
     if kafka.code() == KafkaError._AUTO_OFFSET_RESET:

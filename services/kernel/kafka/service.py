@@ -140,6 +140,10 @@ def main(start: Callable[[Settings], None], *, settings: Callable[[], Settings])
     return Exit.DONE
 
 
+#: Seconds for all workers of one command to end: a batch, and an unanswered commit.
+_GRACE = 30.0
+
+
 def run_workers(module: str, *, count: int) -> int:
     """Run `count` workers, slots 0 to count-1, each its own process; one that fails ends them all.
 
@@ -154,10 +158,21 @@ def run_workers(module: str, *, count: int) -> int:
         while not stop() and all(process.poll() is None for process in processes):
             time.sleep(0.2)
     finally:
-        for process in processes:
-            process.terminate()
-        codes = [process.wait(30) for process in processes]
+        codes = _end(processes)
     return max(abs(code) for code in codes)
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> list[int]:
+    """Stop all; one that has not ended in its time is killed, which loses nothing."""
+    for process in processes:
+        process.terminate()
+    ends = time.monotonic() + _GRACE
+    for process in processes:
+        try:
+            process.wait(max(0.0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return [process.wait() for process in processes]
 
 
 def _of_slot(slot: int) -> dict[str, str]:

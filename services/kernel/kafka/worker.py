@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -58,6 +59,9 @@ class Worker:
             SafeReportingError: what the step's factory refused with.
         """
         ours, theirs = socket.socketpair()
+        most = struct.pack("@ll", max(1, round(self._batch_deadline)), 0)  # a child that is frozen takes nothing
+        for way in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, way, most)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
                 [
@@ -75,7 +79,7 @@ class Worker:
         self._pipe.send(self._settings)
         try:
             word, error = self._pipe.recv() if self._pipe.poll(120) else ("late", None)
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             word, error = "died", None
         if word == "ready":
             return
