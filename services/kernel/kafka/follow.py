@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,20 +35,19 @@ class Follow:
         return bool(self._consumer.assignment())
 
     def take(self, seconds: float) -> Inbound | None:
-        """The next record, or None after `seconds`.
+        """The next record, or None after `seconds`; the end of a partition says nothing of the others.
 
         Raises:
             SafeReportingError: the principal is refused, or the topic is missing.
         """
-        message = self._consumer.poll(seconds)
-        if message is None:
-            return None
-        error = message.error()
-        if error is None:
-            self._last = message
-            return inbound(message)
-        if error.code() != KafkaError._PARTITION_EOF and not is_transient(error):
-            raise translate(error, f"reading `{self._topic}`")
+        ends = time.monotonic() + seconds
+        while (message := self._consumer.poll(max(0.0, ends - time.monotonic()))) is not None:
+            error = message.error()
+            if error is None:
+                self._last = message
+                return inbound(message)
+            if error.code() != KafkaError._PARTITION_EOF and not is_transient(error):
+                raise translate(error, f"reading `{self._topic}`")
         return None
 
     def done(self) -> None:
