@@ -9,13 +9,14 @@ import structlog
 from prometheus_client import REGISTRY
 
 from services.canary.plant import Planter
+from services.canary.rounds import Rounds
 from services.canary.watch import Watcher
 from services.kernel import canary, keys, web
 from services.kernel.errors import ConfigError
 from services.kernel.kafka import service
 from services.kernel.kafka.closing import close_gate
 from services.kernel.kafka.follow import Follow
-from services.kernel.kafka.reader import Sender
+from services.kernel.kafka.post import Post
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.progress import Progress
@@ -37,41 +38,29 @@ def start(settings: Settings) -> None:
     stop, progress = service.Stop(), Progress(NAME)
     web.serve(settings.metrics_port, web.standard(progress), progress)
     config, topology = settings.kafka_config(), load_topology(settings.topology_file)
+    planter, post = planter_of(settings), Post(config)
+    watcher = Watcher(
+        planter,
+        slot=settings.slot,
+        close=lambda id_: close_gate(
+            config, by=NAME, why="guarantee_failed", reference=id_, slots=settings.canary_slots
+        ),
+        tell=lambda message: post.send(message, 0, lambda code: log.error("alert_unsent", code=code)),
+        deadline_ms=int(settings.canary_deadline_s * 1000),
+        clock=lambda: int(time.time() * 1000),
+    )
+    REGISTRY.register(watcher)
+    follow = Follow(config, canary.TOPIC, group=NAME, slot=settings.slot)
     partitions = {topic.name: topic.partitions for topic in topology.topics}
-    planter = planter_of(settings)
-    with Sender(config) as sender:
-        watcher = Watcher(
-            planter,
-            slot=settings.slot,
-            close=lambda id_: close_gate(
-                config, by=NAME, why="guarantee_failed", reference=id_, slots=settings.canary_slots
-            ),
-            tell=lambda message: sender.send(message, 0),
-            deadline_ms=int(settings.canary_deadline_s * 1000),
-            clock=lambda: int(time.time() * 1000),
-        )
-        REGISTRY.register(watcher)
-        follow = Follow(config, canary.TOPIC, group=NAME, slot=settings.slot)
-        progress.loaded, due, number = True, 0.0, 0
-        log.info("service_started", service=NAME, slot=settings.slot)
-        while not stop():
-            progress.joined = follow.joined
-            if progress.joined and time.monotonic() >= due:
-                due = time.monotonic() + settings.canary_interval_s
-                for feed in planter.feeds:
-                    planted = planter.plant(feed, now=int(time.time() * 1000))
-                    watcher.planted(planted)
-                    sender.send(planted.message, number % partitions[planted.message.topic])
-                number += 1
-                sender.flush()
-            wait = 0.2
-            while (copy := follow.take(wait)) is not None and not stop():
-                watcher.judge(copy)
-                follow.done()
-                wait = 0.0
-            watcher.overdue()
-            progress.moved()
-        follow.close()
+    rounds = Rounds(planter, watcher, follow, post, partitions=partitions, every=settings.canary_interval_s)
+    progress.loaded = True
+    log.info("service_started", service=NAME, slot=settings.slot)
+    while not stop():
+        rounds(stop)
+        progress.joined = follow.joined
+        progress.moved()
+    follow.close()
+    post.close()
 
 
 def planter_of(settings: Settings) -> Planter:

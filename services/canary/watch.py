@@ -18,7 +18,7 @@ from services.kernel.telemetry import AtScrape
 log = structlog.get_logger()
 
 #: What becomes of a canary. Each is counted from nought, so that the first rise is seen.
-WHATS = ("planted", "arrived", "late", "leaked", "probe_seen")
+WHATS = ("planted", "unsent", "arrived", "late", "leaked", "probe_seen")
 
 #: Ids whose copies are told apart; older ones are forgotten.
 _KEPT = 10_000
@@ -56,6 +56,15 @@ class Watcher(AtScrape):
         """One was sent and is waited for."""
         self._waiting[one.id] = one.message.topic, one.feed
         self._counts["planted", one.feed] += 1
+
+    def unsent(self, one: Planted) -> Callable[[str], None]:
+        """What to call with the name of the error where the broker did not take it: it stays awaited, and gets late."""
+
+        def lost(code: str) -> None:
+            self._counts["unsent", one.feed] += 1
+            log.error("canary_unsent", topic=one.message.topic, code=code)
+
+        return lost
 
     def judge(self, copy: Inbound) -> None:
         """One copy, or the receipt that a canary was withheld by policy.
