@@ -61,27 +61,30 @@ def outcome(
     feed: str | None = None,
     plan: str | None = None,
     versions: tuple[tuple[str, str], ...] = (),
+    planted: bool = False,
 ) -> Outcome:
-    """The outcome of a record that is set aside whole; the exact reason is sealed, the safety desk is told at once."""
+    """The outcome of a record that is set aside whole; the exact reason is sealed, the safety desk is told at once.
+
+    Of one that was `planted` it is not: nobody is in danger, and there is no source to look at.
+    """
+    hold = safety.hold(
+        (record.topic, record.partition, record.offset),
+        record.timestamp,
+        reason,
+        agency=agency,
+        feed=feed,
+        risk=safety.grade_of(record, reason, feed),
+    )
     return Outcome(
         OutcomeKind.QUARANTINED,
         reason,
-        messages=(
-            message(record, reason, sealer=sealer),
-            safety.hold(
-                (record.topic, record.partition, record.offset),
-                record.timestamp,
-                reason,
-                agency=agency,
-                feed=feed,
-                risk=safety.grade_of(record, reason, feed),
-            ),
-        ),
+        messages=(message(record, reason, sealer=sealer), *(() if planted else (hold,))),
         agency=agency,
         feed=feed,
         plan=plan,
         detail=seal_detail(Detail(reason=reason.value), sealer),
         versions=versions,
+        canary=planted,
     )
 
 

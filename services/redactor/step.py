@@ -118,8 +118,9 @@ class RedactorStep:
         """The outcome of a record that is set aside whole."""
         agency, feed = place(record.topic) or (None, None)
         return quarantine.outcome(
-            record, reason, sealer=self._sealer, agency=agency, feed=feed, versions=self._versions
-        )
+            record, reason, sealer=self._sealer, agency=agency, feed=feed, versions=self._versions,
+            planted=self._canary(record) is not None,
+        )  # fmt: skip
 
     def _withhold(self, record: Inbound) -> Outcome:
         agency, feed = place(record.topic) or (None, None)
@@ -151,12 +152,17 @@ class RedactorStep:
             return error.reason
         if not isinstance(value, dict) or not plan.validate(value):
             return Reason.SCHEMA_INVALID
-        marked = [held for name, held in record.headers if name == canary.HEADER]
-        if not marked:
-            return _Accepted(envelope, plan, value)
+        id_ = self._canary(record)
+        if id_ is None and any(name == canary.HEADER for name, _ in record.headers):
+            return Reason.CANARY_INVALID
+        return _Accepted(envelope, plan, value, id_)
+
+    def _canary(self, record: Inbound) -> str | None:
+        """The id of a canary that was signed for this record, whatever else is wrong with it; else None."""
         told = record.header(canary.HEADER)
-        id_ = canary.verify(told, record.topic, data, self._secrets.canaries) if told else None
-        return _Accepted(envelope, plan, value, id_) if id_ else Reason.CANARY_INVALID
+        if not told or record.value is None:
+            return None
+        return canary.verify(told, record.topic, record.value.reveal(), self._secrets.canaries) or None
 
     def _apply(self, accepted: _Accepted, who: Attribution) -> Traversed:
         agency, feed = accepted.envelope.agency, accepted.envelope.feed

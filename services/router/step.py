@@ -160,7 +160,17 @@ class RouterStep:
 
     def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
         """The outcome of a record that is set aside whole."""
-        return quarantine.outcome(record, reason, sealer=self._sealer, versions=self._versions)
+        return quarantine.outcome(
+            record, reason, sealer=self._sealer, versions=self._versions, planted=self._planted(record)
+        )
+
+    def _planted(self, record: Inbound) -> bool:
+        """Whether the redactor says so under its signature."""
+        data = record.value.reveal() if record.value is not None else b""
+        try:
+            return verify(record.header(HEADER), data, self._attest_keys).canary is not None
+        except AttestationError:
+            return False
 
     def _at(self, batch: Batch) -> Moment:
         """The moment of a batch. It never goes back: what has run out stays closed."""
@@ -289,8 +299,12 @@ class RouterStep:
 
 
 def _watched(outcome: Outcome, id_: str) -> Outcome:
-    """The outcome of a canary: what partners would have got, or a receipt that nothing would have left."""
+    """The outcome of a canary: what partners would have got, or a receipt that by policy nothing would have left.
+
+    One that is held whole because something broke gets no receipt: it is late, and somebody looks.
+    """
     mark = (canary.HEADER, id_.encode())
+    receipt = () if outcome.reason in HELD_WHOLE else (Message(canary.TOPIC, id_.encode(), b"", (mark,)),)
     copies = tuple(
         Message(
             canary.TOPIC,
@@ -303,7 +317,7 @@ def _watched(outcome: Outcome, id_: str) -> Outcome:
     )
     return msgspec.structs.replace(
         outcome,
-        messages=copies or (Message(canary.TOPIC, id_.encode(), b"", (mark,)),),
+        messages=copies or receipt,
         decisions=tuple(msgspec.structs.replace(one, key=None) for one in outcome.decisions),
         canary=True,
     )

@@ -158,9 +158,28 @@ def test_a_header_that_is_no_canarys_sets_the_record_aside(planter: Planter, red
     forged = (*sent.headers[:-1], (canary.HEADER, b"x.y.dev"))
     twice = (*sent.headers, sent.headers[-1])
     for headers in (forged, twice):
-        outcome = redactor(arrived(Message(sent.topic, None, sent.value, headers)), Batch(now=NOW))
-        assert (outcome.kind, outcome.reason) == (OutcomeKind.QUARANTINED, Reason.CANARY_INVALID)
-        assert not outcome.canary
+        record = arrived(Message(sent.topic, None, sent.value, headers))
+        for outcome in (redactor(record, Batch(now=NOW)), redactor.quarantine(record, Reason.CANARY_INVALID)):
+            assert (outcome.kind, outcome.reason) == (OutcomeKind.QUARANTINED, Reason.CANARY_INVALID)
+            assert not outcome.canary
+            assert [message.topic for message in outcome.messages] == ["quarantine", "ops.safety"]
+
+
+def test_one_that_is_set_aside_asks_nobody_to_look_at_a_source(planter: Planter, redactor: RedactorStep) -> None:
+    planted = planter.make(planter.new_id("marac", now=NOW))
+    assert planted is not None
+    sent = planted.message
+    headers = tuple(pair for pair in sent.headers if pair[0] != "ce_time")
+    outcomes = [redactor.quarantine(arrived(sent), reason) for reason in (Reason.CRASHED, Reason.TIMEOUT)]
+    outcomes += [redactor(arrived(Message(sent.topic, None, sent.value, headers)), Batch(now=NOW))]
+    assert [one.reason for one in outcomes] == [Reason.CRASHED, Reason.TIMEOUT, Reason.MISSING_HEADER]
+    for outcome in outcomes:
+        assert (outcome.kind, outcome.canary) == (OutcomeKind.QUARANTINED, True)
+        assert [message.topic for message in outcome.messages] == ["quarantine"]  # no receipt: it is late
+    elsewhere = redactor.quarantine(arrived(sent, topic="agency.gmp.police-crime"), Reason.CRASHED)
+    changed = redactor.quarantine(arrived(Message(sent.topic, None, b"{}", sent.headers)), Reason.CRASHED)
+    for outcome in (elsewhere, changed):
+        assert (outcome.canary, len(outcome.messages)) == (False, 2)
 
 
 def test_what_was_planted_is_in_no_tally(planter: Planter, redactor: RedactorStep) -> None:

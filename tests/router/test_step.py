@@ -11,8 +11,8 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.kernel import ledger
-from services.kernel.attestation import HEADER, sign
+from services.kernel import canary, ledger
+from services.kernel.attestation import HEADER, digest, sign
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import canonical
 from services.kernel.paths import ROOT
@@ -21,7 +21,7 @@ from services.kernel.sealing import BLOCK
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import OutcomeKind, Reason
 from services.router.policy import Facts, Policies
-from services.router.step import load_rules
+from services.router.step import HELD_WHOLE, load_rules
 from services.router.view import View
 from tests.router.helpers import (
     NOW,
@@ -133,8 +133,6 @@ def test_a_changed_value_is_quarantined() -> None:
 
 @pytest.mark.parametrize("data", [b"[]", b"{", b'{"a":1,"a":2}', b"\xff", b"NaN"])
 def test_signed_nonsense_is_quarantined(data: bytes) -> None:
-    from services.kernel.attestation import digest
-
     header = sign(claims_for(police_crime(), sha256=digest(data)), SIGNER, key_id="test")
     record = Inbound("redacted", 0, 0, NOW, None, SensitiveBytes(data), ((HEADER, SensitiveBytes(header)),))
     assert make_step()(record, batch()).kind is OutcomeKind.QUARANTINED
@@ -143,6 +141,65 @@ def test_signed_nonsense_is_quarantined(data: bytes) -> None:
 def test_quarantine_gives_one_sealed_message() -> None:
     outcome = make_step().quarantine(inbound(police_crime(), None), Reason.CRASHED)
     assert (outcome.kind, outcome.reason, len(outcome.messages)) == (OutcomeKind.QUARANTINED, Reason.CRASHED, 2)
+
+
+# -- what was planted ---------------------------------------------------------------------------------------
+
+PLANTED = "marac-1795600000000-0000000a"
+
+
+def broken() -> dict[Reason, Outcome]:
+    """A canary of each reason that holds a record whole."""
+    view = police_crime()
+    view["incident"]["offenceType"] = "unheard-of"
+    return {
+        Reason.RESIDUAL: route(police_crime(LEAK), canary=PLANTED),
+        Reason.VIEW_INVALID: route(view, canary=PLANTED),
+        Reason.POLICY_ERROR: route(police_crime(), roles=("passer_by",), canary=PLANTED),
+    }
+
+
+def test_a_canary_that_is_held_because_something_broke_has_not_arrived() -> None:
+    found = broken()
+    assert found.keys() == HELD_WHOLE
+    assert {reason: (one.kind, one.reason) for reason, one in found.items()} == {
+        reason: (OutcomeKind.WITHHELD, reason) for reason in HELD_WHOLE
+    }
+    assert all(one.canary and one.messages == () for one in found.values())
+
+
+def test_a_canary_that_policy_withholds_has() -> None:
+    outcome = route(police_crime(), area="unknown", canary=PLANTED)
+    assert (outcome.kind, outcome.reason, outcome.canary) == (OutcomeKind.WITHHELD, Reason.FORBIDDEN, True)
+    (receipt,) = outcome.messages
+    assert (receipt.topic, receipt.value, dict(receipt.headers)[canary.HEADER]) == (
+        canary.TOPIC, b"", PLANTED.encode()
+    )  # fmt: skip
+
+
+def test_a_canary_that_is_set_aside_asks_nobody_to_look_at_a_source() -> None:
+    value = police_crime()
+    planted = inbound(value, claims_for(value, canary=PLANTED))
+    for reason in (Reason.CRASHED, Reason.TIMEOUT, Reason.OVERSIZE):
+        outcome = make_step().quarantine(planted, reason)
+        assert (outcome.kind, outcome.reason, outcome.canary) == (OutcomeKind.QUARANTINED, reason, True)
+        assert [message.topic for message in outcome.messages] == ["quarantine"]
+    header = sign(claims_for(value, sha256=digest(b"[]"), canary=PLANTED), SIGNER, key_id="test")
+    record = msgspec.structs.replace(inbound(value, None, header=header), value=SensitiveBytes(b"[]"))
+    outcome = make_step()(record, batch())
+    assert (outcome.reason, outcome.canary, len(outcome.messages)) == (Reason.REDACTED_INVALID, True, 1)
+
+
+def test_what_only_says_that_it_was_planted_is_held_as_any_other() -> None:
+    value = police_crime()
+    other = Ed25519PrivateKey.from_private_bytes(b"\2" * 32)
+    forged = sign(claims_for(value, canary=PLANTED), other, key_id="test")
+    unsigned = inbound(value, None)
+    marked = (*unsigned.headers, (canary.HEADER, SensitiveBytes(PLANTED.encode())))
+    for record in (inbound(value, None, header=forged), msgspec.structs.replace(unsigned, headers=marked)):
+        for outcome in (make_step()(record, batch()), make_step().quarantine(record, Reason.CRASHED)):
+            assert (outcome.kind, outcome.canary) == (OutcomeKind.QUARANTINED, False)
+            assert [message.topic for message in outcome.messages] == ["quarantine", "ops.safety"]
 
 
 # -- what is refused ------------------------------------------------------------------------------------------
