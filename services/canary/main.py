@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Container, Iterator
 
 import structlog
 from prometheus_client import REGISTRY
@@ -18,6 +19,7 @@ from services.kernel.kafka.closing import close_gate
 from services.kernel.kafka.follow import Follow
 from services.kernel.kafka.post import Post
 from services.kernel.kafka.topology import load_topology
+from services.kernel.kafka.topology_file import Topology
 from services.kernel.paths import ROOT
 from services.kernel.progress import Progress
 from services.kernel.samples import Sample, load_samples
@@ -38,7 +40,7 @@ def start(settings: Settings) -> None:
     stop, progress = service.Stop(), Progress(NAME)
     web.serve(settings.metrics_port, web.standard(progress), progress)
     config, topology = settings.kafka_config(), load_topology(settings.topology_file)
-    planter, post = planter_of(settings), Post(config)
+    planter, post = planter_of(settings, topology), Post(config)
     watcher = Watcher(
         planter,
         slot=settings.slot,
@@ -63,20 +65,34 @@ def start(settings: Settings) -> None:
     post.close()
 
 
-def planter_of(settings: Settings) -> Planter:
-    """The planter of a deployment: one sample of each feed, and the key.
+def planter_of(settings: Settings, topology: Topology | None = None) -> Planter:
+    """The planter of a deployment: every agency and feed of its topology, one sample of each feed, and the key.
 
     Raises:
-        ConfigError: no key, or a feed without a sample.
+        ConfigError: no key, or a feed that cannot be planted in; all of them are listed.
     """
+    topology = topology or load_topology(settings.topology_file)
     plans = {plan.feed: plan for plan in load_feeds(settings.schemas_dir).plans.values()}
     samples: dict[str, Sample] = {}
     for sample in load_samples(ROOT / "samples"):
-        samples.setdefault(sample.topic.rsplit(".", 1)[1], sample)
-    if missing := sorted(set(plans) - set(samples)):
-        raise ConfigError("canary", [f"no sample of feed `{feed}` in `samples/`" for feed in missing])
+        if (feed := sample.topic.rsplit(".", 1)[1]) in plans:
+            samples.setdefault(feed, sample)
+    if faults := list(_faults(topology, plans, samples)):
+        raise ConfigError("canary", faults)
     key = keys.load(settings.keys_dir, ["canary"])["canary"]
-    return Planter(samples, plans, keys.private_key(key), key_id=key.id)
+    return Planter(samples, plans, keys.private_key(key), key_id=key.id, producers=topology.producers)
+
+
+def _faults(topology: Topology, plans: Container[str], samples: Container[str]) -> Iterator[str]:
+    """Why something that the topology names cannot be planted in."""
+    topics = {topic.name for topic in topology.topics}
+    for agency, feed in topology.producers:
+        if feed not in plans:
+            yield f"agency `{agency}` sends feed `{feed}`, which has no schema: `schema check`"
+        elif feed not in samples:
+            yield f"agency `{agency}` sends feed `{feed}`, which has no sample: add one to `samples/{feed}.jsonl`"
+        if (topic := f"agency.{agency}.{feed}") not in topics:
+            yield f"the topology has no topic `{topic}`: `agency.{{agency}}.{{feed}}` belongs in its `topics`"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import copy
 import hmac
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ from services.kernel.schema.plan import Plan
 from services.kernel.schema.words import RecordMark
 from services.kernel.vocabulary import Tag
 
-_ID = re.compile(r"(?P<feed>[a-z0-9]+(?:-[a-z0-9]+)*)-(?P<planted>\d{13})-[0-9a-f]{8}")
+_NAME = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+#: Without an agency it is its sample's own; such ids were made before, and copies of them may be on the way.
+_ID = re.compile(rf"(?:(?P<agency>{_NAME})_)?(?P<feed>{_NAME})-(?P<planted>\d{{13}})-[0-9a-f]{{8}}")
+_SOURCE = "urn:safe-reporting:agency:"
 _CODED = frozenset({Tag.NATIONALITY, Tag.COUNTRY_OF_ORIGIN, Tag.IMMIGRATION_STATUS})
 
 
@@ -86,39 +89,49 @@ class Planter:
     """Makes canaries, and tells what a copy of one shows.
 
     Args:
-        samples: one record of each feed, which is planted in.
+        samples: one record of each feed, which is planted in, whichever agency sends it.
         plans: by feed; they say where text and codes are.
         key: signs; its secret half also decides what is planted, so that nobody else can tell.
+        producers: agency and feed of all that is planted in.
     """
 
     def __init__(
-        self, samples: Mapping[str, Sample], plans: Mapping[str, Plan], key: Ed25519PrivateKey, *, key_id: str
-    ) -> None:
+        self, samples: Mapping[str, Sample], plans: Mapping[str, Plan], key: Ed25519PrivateKey, *, key_id: str,
+        producers: Sequence[tuple[str, str]] = (),
+    ) -> None:  # fmt: skip
         self._samples = samples
         self._plans = plans
         self._key = key
         self._key_id = key_id
+        self._producers = tuple(producers)
         self._words = load_words()
 
     @property
+    def producers(self) -> tuple[tuple[str, str], ...]:
+        """Agency and feed of all that it plants in."""
+        return self._producers
+
+    @property
     def feeds(self) -> tuple[str, ...]:
-        """Feeds that it can plant in."""
-        return tuple(self._samples)
+        """Feeds of those, each once."""
+        return tuple(dict.fromkeys(feed for _, feed in self.producers))
 
-    def new_id(self, feed: str, *, now: int) -> str:
+    def new_id(self, agency: str, feed: str, *, now: int) -> str:
         """An id that was never used. `now` is milliseconds since the epoch."""
-        return f"{feed}-{now:013d}-{random.SystemRandom().getrandbits(32):08x}"
+        return f"{agency}_{feed}-{now:013d}-{random.SystemRandom().getrandbits(32):08x}"
 
-    def plant(self, feed: str, *, now: int) -> Planted:
+    def plant(self, agency: str, feed: str, *, now: int) -> Planted:
         """A canary that was never made before. `now` is milliseconds since the epoch."""
-        return self._make(self.new_id(feed, now=now), feed)
+        return self._make(self.new_id(agency, feed, now=now), agency, feed)
 
     def make(self, id_: str) -> Planted | None:
         """The canary with this id; None for an id that is none."""
         found = _ID.fullmatch(id_)
-        return self._make(id_, found["feed"]) if found is not None and found["feed"] in self._samples else None
+        if found is None or found["feed"] not in self._samples:
+            return None
+        return self._make(id_, found["agency"], found["feed"])
 
-    def _make(self, id_: str, feed: str) -> Planted:
+    def _make(self, id_: str, agency: str | None, feed: str) -> Planted:
         """The canary with this id.
 
         1. Choose name and terms by the id.
@@ -136,7 +149,7 @@ class Planter:
         form = chosen.choice(words.must)
         more = {"name": name, "nationality": nationality, "country": country, "status": status}
         hard = probe.text.format(**more, misspelled=misspelled)
-        sample, plan = self._samples[feed], self._plans[feed]
+        sample, plan = _sent_by(agency, self._samples[feed]), self._plans[feed]
         value = copy.deepcopy(sample.value)
         places = list(_places(value, plan))
         longest = max(
@@ -160,6 +173,15 @@ class Planter:
             tuple(term for term in dict.fromkeys(must) if not _shows(own, term)),
             (probe.kind, misspelled if "{misspelled}" in probe.text else hard.removeprefix(f"{name} ").rstrip(".")),
         )
+
+
+def _sent_by(agency: str | None, sample: Sample) -> Sample:
+    """The sample as `agency` would send it."""
+    if agency is None:
+        return sample
+    _, own, feed = sample.topic.split(".")
+    headers = {name: _SOURCE + agency if text == _SOURCE + own else text for name, text in sample.headers.items()}
+    return msgspec.structs.replace(sample, topic=f"agency.{agency}.{feed}", headers=headers)
 
 
 def planted_at(id_: str) -> int:

@@ -66,7 +66,7 @@ class Rounds:
 
         1. Judge every copy that is there.
         2. Tell of each canary that is late: all that came was judged.
-        3. Plant one in each feed where that is due.
+        3. Plant one in each feed of each agency where that is due.
         """
         wait = 0.2
         while (copy := self._copies.take(wait)) is not None and not stop():  # 1
@@ -80,8 +80,8 @@ class Rounds:
             self._plant()
 
     def _plant(self) -> None:
-        for feed in self._planter.feeds:
-            one = self._planter.plant(feed, now=int(time.time() * 1000))
+        for agency, feed in self._planter.producers:
+            one = self._planter.plant(agency, feed, now=int(time.time() * 1000))
             self._watcher.planted(one)
             topic = one.message.topic
             self._outbox.send(one.message, self._number % self._partitions[topic], self._watcher.unsent(one))

@@ -46,8 +46,8 @@ class Watcher(AtScrape):
         self._deadline_ms = deadline_ms
         self._clock = clock
         self._waiting: dict[str, tuple[str, str]] = {}  # topic and feed of each
-        self._late: dict[str, str] = {}  # the feed of each
-        self._newest: dict[str, int] = {}  # when that was planted which arrived, by feed
+        self._late: dict[str, str] = {}  # the topic of each
+        self._newest: dict[str, int] = {}  # when that was planted which arrived, by topic
         self._leaked: dict[str, None] = {}
         self._counts: Counter[tuple[str, str]] = Counter({(what, feed): 0 for what in WHATS for feed in planter.feeds})
         self._seconds: dict[str, float] = {}
@@ -83,7 +83,7 @@ class Watcher(AtScrape):
         if self._waiting.pop(id_, None) is not None:
             self._counts["arrived", planted.feed] += 1
             self._seconds[planted.feed] = max(0.0, (copy.timestamp - planted_at(id_)) / 1000)
-        self._well(planted.feed, planted_at(id_))
+        self._well(planted.message.topic, planted_at(id_))
         if seen.terms and id_ not in self._leaked:  # 2
             self._close(id_)
             self._counts["leaked", planted.feed] += 1
@@ -102,18 +102,18 @@ class Watcher(AtScrape):
             if waited > self._deadline_ms:
                 del self._waiting[id_]
                 self._counts["late", feed] += 1
-                if planted_at(id_) > self._newest.get(feed, 0):
-                    self._late[id_] = feed
+                if planted_at(id_) > self._newest.get(topic, 0):
+                    self._late[id_] = topic
                 log.error("canary_late", topic=topic)
                 self._tell("canary_late", None, number=waited // 1000)
 
-    def _well(self, feed: str, at: int) -> None:
-        """One that was planted at `at` arrived: so its feed flows, and those before it are lost but not awaited.
+    def _well(self, topic: str, at: int) -> None:
+        """One that was planted at `at` arrived: so its topic flows, and those before it are lost but not awaited.
 
         What was set aside for good never arrives; it stays in the count of late ones and on `ops.alert`.
         """
-        newest = self._newest[feed] = max(at, self._newest.get(feed, 0))
-        self._late = {id_: one for id_, one in self._late.items() if one != feed or planted_at(id_) > newest}
+        newest = self._newest[topic] = max(at, self._newest.get(topic, 0))
+        self._late = {id_: one for id_, one in self._late.items() if one != topic or planted_at(id_) > newest}
 
     def _remember(self, id_: str) -> None:
         self._leaked[id_] = None
@@ -136,7 +136,7 @@ class Watcher(AtScrape):
         for (what, feed), number in list(self._counts.items()):
             counts.add_metric([feed, what], number)
         yield counts
-        text = "Canaries that have not arrived in time, nor any of their feed that was planted later."
+        text = "Canaries that have not arrived in time, nor any of their topic that was planted later."
         yield GaugeMetricFamily("safe_reporting_canaries_late", text, len(self._late))
         arrival = GaugeMetricFamily(
             "safe_reporting_canary_arrival_seconds", "From planting to arrival, the last one.", labels=["feed"]

@@ -7,17 +7,22 @@ import errno
 import os
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
+import yaml
 
+from services.canary import main
 from services.canary.main import planter_of
 from services.canary.plant import Planter, load_words, look, planted_at
 from services.kernel import canary, keys
 from services.kernel.attestation import HEADER, verify
 from services.kernel.errors import ConfigError
 from services.kernel.kafka.topology import load_topology
+from services.kernel.kafka.topology_file import Topology, parse_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound, Message, Outcome
+from services.kernel.samples import load_samples
 from services.kernel.schema import load_feeds
 from services.kernel.sensitive import Sensitive
 from services.kernel.settings import Settings
@@ -30,6 +35,8 @@ from services.router.build import build_step as build_router
 from services.router.step import RouterStep
 
 NOW = 1_795_600_000_000
+#: The agency of each feed in the project's own topology.
+OWN = {feed: agency for agency, feed in load_topology().producers}
 FEEDS = sorted(plan.feed for plan in load_feeds(ROOT / "schemas").plans.values())
 
 
@@ -76,23 +83,72 @@ def through(step: RedactorStep, router: RouterStep, record: Inbound) -> tuple[Ou
 
 
 def test_the_same_id_gives_the_same_record_and_another_another(planter: Planter) -> None:
-    first = planter.new_id("marac", now=NOW)
+    first = planter.new_id(OWN["marac"], "marac", now=NOW)
     assert planted_at(first) == NOW
     made, again = planter.make(first), planter.make(first)
     assert made is not None
     assert again is not None
     assert made.message == again.message
     assert made.must == again.must
-    bodies = {planter.make(planter.new_id("marac", now=NOW + n)).message.value for n in range(50)}  # type: ignore[union-attr]
+    bodies = {planter.make(planter.new_id(OWN["marac"], "marac", now=NOW + n)).message.value for n in range(50)}  # type: ignore[union-attr]
     assert len(bodies) == 50
     assert planter.make("marac-1-0") is None
     assert planter.make("nobody-1795600000000-00000000") is None
 
 
+def test_an_id_of_the_version_before_still_makes_the_record_that_it_made(planter: Planter) -> None:
+    made = planter.make(f"marac-{NOW}-0000000a")
+    assert made is not None
+    assert (made.message.topic, planted_at(made.id)) == (f"agency.{OWN['marac']}.marac", NOW)
+    assert look(made, arrived(made.message)).terms == len(made.must)
+
+
+def test_every_feed_of_every_agency_of_the_topology_is_planted_in(
+    settings: Settings, redactor: RedactorStep, router: RouterStep
+) -> None:
+    topology = topology_with({"new-council": ["marac", "council-asb"], "gmp": ["marac"]})
+    planter = planter_of(settings, topology)
+    assert planter.producers == (("new-council", "marac"), ("new-council", "council-asb"), ("gmp", "marac"))
+    assert planter.feeds == ("marac", "council-asb")
+    for agency, feed in planter.producers:
+        planted = planter.plant(agency, feed, now=NOW)
+        again = planter.make(planted.id)
+        assert again is not None
+        assert again.message == planted.message
+        assert planted.message.topic == f"agency.{agency}.{feed}"
+        redacted, routed = through(redactor, router, arrived(planted.message))
+        assert (redacted.agency, redacted.feed, redacted.canary, routed.canary) == (agency, feed, True, True)
+        assert {message.topic for message in routed.messages} == {canary.TOPIC}
+
+
+def test_what_the_topology_names_and_nobody_can_plant_in_is_all_listed_at_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = [sample for sample in load_samples(ROOT / "samples") if not sample.topic.endswith(".nrm")]
+    monkeypatch.setattr(main, "load_samples", lambda _: without)
+    topology = topology_with({"new-council": ["parking", "nrm", "marac"]})
+    missing = tuple(topic for topic in topology.topics if topic.name != "agency.new-council.marac")
+    with pytest.raises(ConfigError) as refused:
+        planter_of(settings, msgspec.structs.replace(topology, topics=missing))
+    assert [fault.split(":")[0] for fault in refused.value.faults] == [
+        "agency `new-council` sends feed `parking`, which has no schema",
+        "agency `new-council` sends feed `nrm`, which has no sample",
+        "the topology has no topic `agency.new-council.marac`",
+    ]
+
+
+def topology_with(agencies: dict[str, list[str]]) -> Topology:
+    """The project's own topology with other agencies."""
+    content = yaml.safe_load((ROOT / "deploy" / "topology.yaml").read_text())
+    return parse_topology({**content, "agencies": agencies})
+
+
 def test_nobody_else_can_make_one_or_use_one(settings: Settings, planter: Planter, tmp_path: Path) -> None:
     keys.init_dev(tmp_path, [])
-    mine = planter.make(planter.new_id("nrm", now=NOW))
-    stranger = planter_of(settings.model_copy(update={"keys_dir": tmp_path})).make(planter.new_id("nrm", now=NOW))
+    mine = planter.make(planter.new_id(OWN["nrm"], "nrm", now=NOW))
+    stranger = planter_of(settings.model_copy(update={"keys_dir": tmp_path})).make(
+        planter.new_id(OWN["nrm"], "nrm", now=NOW)
+    )
     assert mine is not None
     assert stranger is not None
     key = keys.load(settings.keys_dir, ["canary-pub"])["canary-pub"]
@@ -102,7 +158,7 @@ def test_nobody_else_can_make_one_or_use_one(settings: Settings, planter: Plante
     assert canary.verify(mark, mine.message.topic, mine.message.value, known) == mine.id
     assert canary.verify(mark, mine.message.topic, mine.message.value + b" ", known) is None
     assert canary.verify(mark, "agency.gmp.police-crime", mine.message.value, known) is None
-    assert canary.verify(mark.replace(b"nrm-", b"nrn-"), mine.message.topic, mine.message.value, known) is None
+    assert canary.verify(mark.replace(b"nrm-", b"nrn-", 1), mine.message.topic, mine.message.value, known) is None
     for bad in (b"", b"..", b"a.b.c", b"\xff.x.dev", mark[:-1], dict(stranger.message.headers)[canary.HEADER]):
         assert canary.verify(bad, mine.message.topic, mine.message.value, known) is None
 
@@ -113,7 +169,7 @@ def test_nothing_that_was_planted_shows_and_no_partner_gets_it(
 ) -> None:
     copies = 0
     for number in range(25):
-        planted = planter.make(planter.new_id(feed, now=NOW + number))
+        planted = planter.make(planter.new_id(OWN[feed], feed, now=NOW + number))
         assert planted is not None
         assert len(planted.must) >= 2
         redacted, routed = through(redactor, router, arrived(planted.message, offset=number))
@@ -152,7 +208,7 @@ def test_every_word_in_every_sentence_is_hidden() -> None:
 
 
 def test_a_header_that_is_no_canarys_sets_the_record_aside(planter: Planter, redactor: RedactorStep) -> None:
-    planted = planter.make(planter.new_id("marac", now=NOW))
+    planted = planter.make(planter.new_id(OWN["marac"], "marac", now=NOW))
     assert planted is not None
     sent = planted.message
     forged = (*sent.headers[:-1], (canary.HEADER, b"x.y.dev"))
@@ -166,7 +222,7 @@ def test_a_header_that_is_no_canarys_sets_the_record_aside(planter: Planter, red
 
 
 def test_one_that_is_set_aside_asks_nobody_to_look_at_a_source(planter: Planter, redactor: RedactorStep) -> None:
-    planted = planter.make(planter.new_id("marac", now=NOW))
+    planted = planter.make(planter.new_id(OWN["marac"], "marac", now=NOW))
     assert planted is not None
     sent = planted.message
     headers = tuple(pair for pair in sent.headers if pair[0] != "ce_time")
@@ -183,7 +239,7 @@ def test_one_that_is_set_aside_asks_nobody_to_look_at_a_source(planter: Planter,
 
 
 def test_what_was_planted_is_in_no_tally(planter: Planter, redactor: RedactorStep) -> None:
-    planted = planter.make(planter.new_id("nrm", now=NOW))
+    planted = planter.make(planter.new_id(OWN["nrm"], "nrm", now=NOW))
     assert planted is not None
     for number in range(60):
         outcome = redactor(arrived(planted.message, offset=number), Batch(now=NOW + number * 2000))
@@ -213,7 +269,7 @@ def test_without_the_public_key_none_is_believed(settings: Settings, planter: Pl
             (tmp_path / path.name).write_bytes(path.read_bytes())
             (tmp_path / path.name).chmod(0o600)
     step = build_redactor(settings.model_copy(update={"keys_dir": tmp_path}))
-    planted = planter.make(planter.new_id("marac", now=NOW))
+    planted = planter.make(planter.new_id(OWN["marac"], "marac", now=NOW))
     assert planted is not None
     assert step(arrived(planted.message), Batch(now=NOW)).reason is Reason.CANARY_INVALID
 
@@ -221,7 +277,7 @@ def test_without_the_public_key_none_is_believed(settings: Settings, planter: Pl
 def test_a_record_without_the_mark_has_the_claims_that_it_always_had(
     settings: Settings, planter: Planter, redactor: RedactorStep
 ) -> None:
-    planted = planter.make(planter.new_id("marac", now=NOW))
+    planted = planter.make(planter.new_id(OWN["marac"], "marac", now=NOW))
     assert planted is not None
     plain = Message(planted.message.topic, None, planted.message.value, planted.message.headers[:-1])
     (redacted,) = [m for m in redactor(arrived(plain), Batch(now=NOW)).messages if m.topic == "redacted"]

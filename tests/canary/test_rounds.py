@@ -28,10 +28,10 @@ class Made(Planter):
         self._planted = 0
 
     @property
-    def feeds(self) -> tuple[str, ...]:
-        return "marac", "nrm"
+    def producers(self) -> tuple[tuple[str, str], ...]:
+        return ("a", "marac"), ("a", "nrm")
 
-    def plant(self, feed: str, *, now: int) -> Planted:
+    def plant(self, agency: str, feed: str, *, now: int) -> Planted:
         self._planted += 1
         return self.make(f"{feed}-{NOW}-{self._planted:08x}")
 

@@ -28,8 +28,8 @@ class Made(Planter):
         return "marac", "nrm"
 
     def make(self, id_: str) -> Planted | None:
-        feed = id_.split("-")[0]
-        return Planted(id_, feed, Message(f"agency.a.{feed}", None, b"{}"), (), ("", ""))
+        agency, _, feed = id_.split("-")[0].rpartition("_")
+        return Planted(id_, feed, Message(f"agency.{agency}.{feed}", None, b"{}"), (), ("", ""))
 
 
 class Case:
@@ -45,8 +45,8 @@ class Case:
         self.registry = CollectorRegistry()
         self.registry.register(self.watcher)
 
-    def plant(self, feed: str) -> str:
-        made = self.watcher._planter.make(f"{feed}-{self.now}-0000000a")
+    def plant(self, feed: str, agency: str = "a") -> str:
+        made = self.watcher._planter.make(f"{agency}_{feed}-{self.now}-0000000a")
         assert made is not None
         self.watcher.planted(made)
         return made.id
@@ -99,6 +99,13 @@ def test_one_that_was_set_aside_for_good_is_over_when_a_later_one_of_its_feed_ar
     assert case.late() == 1  # another feed says nothing of this one
     case.arrives(case.plant("marac"))
     assert (case.late(), case.counted("marac")) == (0, 1)
+
+
+def test_one_of_another_agency_does_not_make_a_feed_well(case: Case) -> None:
+    case.plant("marac")
+    case.passes(61)
+    case.arrives(case.plant("marac", "b"))
+    assert (case.late(), case.counted("marac")) == (1, 1)
 
 
 def test_an_earlier_one_that_arrives_does_not_make_a_feed_well(case: Case) -> None:
