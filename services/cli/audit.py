@@ -28,7 +28,7 @@ from services.kernel.sealing import open_sealed
 from services.kernel.settings import Settings, load_settings
 from services.ledger import export as exports
 from services.ledger import note, tree
-from services.ledger.entries import Reader
+from services.ledger.entries import Reader, let_out
 from services.ledger.note import Signed
 from services.ledger.search import Found, Query, leaf, search
 from services.ledger.store import Hashes, Store
@@ -279,20 +279,21 @@ def _cells(found: Found) -> list[str]:
     entry = found.entry
     if entry is None:
         return ["", "", "", "", "erased" if found.fault is None else f"no entry: {found.fault}", "", "", ""]
-    out = [d["partner"] for d in entry["decisions"] if d["effect"] == "allow"]
+    out = [decision["partner"] for decision in let_out(entry)]
     names = ("time", "service", "agency", "feed", "outcome", "reason", "record")
     return [*(str(entry[name] or "") for name in names), ", ".join(out)]
 
 
 def statement_rows(found: Found) -> Iterator[dict[str, Any]]:
-    """One line for each operation; a disclosure has one for each partner that got something."""
+    """One line for each operation; a disclosure has one for each partner that got something, a canary's none."""
     entry = found.entry
     if entry is None:
         yield {"operation": "erased", "time": "", "by": "", "to": "", "basis": ""}
         return
     by = entry.get("by") or ", ".join(entry.get("approved_by", ())) or entry["instance"]
-    line = {"operation": entry["operation"], "time": entry["time"], "by": by, "to": "", "basis": entry.get("why") or ""}
-    out = [decision for decision in entry["decisions"] if decision["effect"] == "allow"]
+    basis = "canary" if "canary" in entry else entry.get("why") or ""
+    line = {"operation": entry["operation"], "time": entry["time"], "by": by, "to": "", "basis": basis}
+    out = let_out(entry)
     for decision in out:
         yield {**line, "to": decision["partner"], "basis": decision["basis"]}
     if not out:

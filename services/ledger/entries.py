@@ -100,6 +100,12 @@ class Reader:
         )
 
 
+def let_out(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Decisions by which a partner got something. What was planted keeps its decisions, and no partner got it."""
+    planted = "canary" in entry
+    return [decision for decision in entry["decisions"] if decision["effect"] == "allow" and not planted]
+
+
 def _link(entry: dict[str, Any]) -> Link | None:
     """The link of a service's entry; an entry made by hand is in no chain."""
     source = entry["source"]

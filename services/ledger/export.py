@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.kernel.errors import ConfigError, RefusedError
 from services.ledger import note, tree
-from services.ledger.entries import Reader
+from services.ledger.entries import Reader, let_out
 from services.ledger.note import Signed
 from services.ledger.search import Found
 from services.ledger.verify import Report, Tampering
@@ -51,6 +51,7 @@ How to verify it with any SHA-256 and Ed25519
    At the end sn must be 0 and r must be the root.
 4. A run of leaves without a gap is complete: nothing between its first and its last was left out.
 
+An entry with "canary" is of a record that the operator planted: its decisions name partners, and none of them got it.
 The field "sealed" of an entry opens only with a compliance key. "salt" is random, so that an erased entry cannot be
 found by trying.
 """
@@ -111,7 +112,7 @@ def _row(one: Found) -> list[Any]:
     entry = one.entry or {}
     if not entry:
         return [one.leaf, "erased" if one.body is None else "no entry"]
-    partners = [d["partner"] for d in entry["decisions"] if d["effect"] == "allow"]
+    partners = [decision["partner"] for decision in let_out(entry)]
     return [one.leaf, *(entry[name] or "" for name in _COLUMNS[1:-1]), " ".join(partners)]
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
 from services.ledger import tables
-from services.ledger.entries import HOUR_MS
+from services.ledger.entries import HOUR_MS, let_out
 from services.ledger.store import BUCKET_BITS
 from services.ledger.verify import pages
 
@@ -51,7 +51,7 @@ def search(connection: Connection, query: Query, *, where: ColumnElement[bool] |
     """Entries that fit, in the order of the log; `where` is a further condition on the columns of a leaf.
 
     1. By record or partner from their indexes, by time from the hours; else the whole log is read.
-    2. Columns are compared in the database, policy and version in the entry.
+    2. Columns are compared in the database, policy and version in the entry; the index of partners knows of no canary.
     """
     wanted = _wanted(connection, query)
     for row in pages(connection, wanted if where is None else wanted.where(where)):
@@ -127,10 +127,12 @@ def _span(connection: Connection, query: Query) -> tuple[int, int]:
 
 
 def _fits(entry: dict[str, Any] | None, query: Query) -> bool:
+    if entry is None:
+        return query.policy is None and query.version is None
+    if query.partner is not None and query.partner not in {decision["partner"] for decision in let_out(entry)}:
+        return False
     if query.policy is None and query.version is None:
         return True
-    if entry is None:
-        return False
     deciding = {policy for decision in entry["decisions"] for policy in decision["policies"]}
     versions = set(entry["versions"].values())
     return (query.policy is None or query.policy in deciding) and (query.version is None or query.version in versions)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from services.cli.app import app
-from services.kernel import keys
+from services.kernel import keys, ledger
 from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.record import Decision, Inbound, Outcome
+from services.kernel.vocabulary import OutcomeKind
 from services.ledger import tables
 from services.ledger.note import Checkpoint, sign
 from services.ledger.store import Store
@@ -37,6 +41,19 @@ def _sign(store: Store, folder: Path) -> None:
     key = keys.private_key(keys.load(folder / "keys", ["ledger"])["ledger"])
     statement = sign(Checkpoint(ORIGIN, state.size, state.frontier.root()), key)
     store.append(state, state, [], [], signed=statement, now=NOW)
+
+
+def planted(number: int) -> Iterator[bytes]:
+    """Entries of a canary as redactor and router write them: it would have gone to a partner, and did not."""
+    about = {"record": record(number), "agency": "gmp", "feed": "police-crime", "canary": True}
+    decided = (Decision("idva-service", "view", "allow", ("permit-idva-service",), "DPA 2018 s.35"),)
+    outcomes = {
+        "redactor": ("agency.gmp.police-crime", Outcome(OutcomeKind.REDACTED, **about)),
+        "router": ("redacted", Outcome(OutcomeKind.FORWARDED, decisions=decided, **about)),
+    }
+    for service, (topic, outcome) in outcomes.items():
+        source = Inbound(topic, 5, 0, NOW, None, None)  # a partition that no other entry names
+        yield ledger.entry(source, outcome, service=service, slot=0, previous=-1, now=NOW).value or b""
 
 
 def run(*arguments: str) -> Result:
@@ -105,6 +122,38 @@ def test_statement_is_in_the_words_of_section_62(folder: Path) -> None:
     ]  # fmt: skip
     assert rows[1]["basis"] == "DPA 2018 s.35"
     assert "DPA 2018" in run("statement", record(7)).output
+
+
+def test_no_partner_got_what_was_planted(folder: Path) -> None:
+    number = COUNT
+    got = found("--partner", "idva-service")
+    with Store(url(folder)) as store:
+        append(store, list(planted(number)), signed=False)
+        _sign(store, folder)
+    routed = COUNT + 2
+    assert [one["leaf"] for one in found("--record", record(number))] == [routed - 1, routed]
+    assert found("--partner", "idva-service") == got
+    assert found("--partner", "idva-service", "--policy", "permit-idva-service") == got
+    assert "idva" not in run("search", "--record", record(number)).output
+    rows = [json.loads(line) for line in run("statement", record(number), "--json").output.splitlines()]
+    assert [(row["operation"], row["to"], row["basis"]) for row in rows] == [
+        ("alteration", "", "canary"), ("disclosure", "", "canary"),
+    ]  # fmt: skip
+    out = folder / "export"
+    assert run("export", str(out), "--record", record(number)).exit_code == 0
+    with (out / "entries.csv").open(newline="") as table:
+        assert [(row["leaf"], row["partners"]) for row in csv.DictReader(table)] == [
+            (str(routed - 1), ""),
+            (str(routed), ""),
+        ]
+    assert "canary" in (out / "README.txt").read_text()
+    assert run("verify", str(out)).output.startswith("whole: 2 leaves")
+    assert run("verify").exit_code == 0  # the index of deliveries is as it always was
+
+
+def test_a_record_is_asked_for_with_its_partner(folder: Path) -> None:
+    assert {one["leaf"] for one in found("--record", record(7), "--partner", "idva-service")} == {15}
+    assert found("--record", record(7), "--partner", "housing-gm") == []
 
 
 def test_the_witness_cosigns_what_grew_and_refuses_what_shrank(folder: Path) -> None:

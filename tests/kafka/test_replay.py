@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from services.canary.main import planter_of
 from services.cli import drill
 from services.cli.app import app
 from services.cli.pipeline import Pipeline
@@ -20,6 +21,7 @@ from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.samples import Numberer, load_samples
+from services.kernel.settings import Settings
 
 pytestmark = pytest.mark.kafka
 
@@ -31,8 +33,10 @@ def pipeline() -> Iterator[Pipeline]:
         with Pipeline(broker, ledgers=1) as made:
             numbered = Numberer(ROOT / "schemas")
             samples = load_samples(ROOT / "samples")
-            made.send([numbered(sample, number) for number, sample in enumerate(samples)])
-            made.wait(len(samples), seconds=120)
+            planter = planter_of(Settings(keys_dir=made.keys_dir))
+            planted = [planter.plant(*one, now=int(time.time() * 1000)).message for one in planter.producers]
+            made.send([*(numbered(sample, number) for number, sample in enumerate(samples)), *planted])
+            made.wait(len(samples) + len(planted), seconds=120)
             drill.caught_up(made)
             yield made
 

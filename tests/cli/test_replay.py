@@ -1,0 +1,61 @@
+"""`replay list` beside canaries: none is a record of anybody's, whatever today's deployment makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import replay
+from services.cli.app import app
+from services.kernel import keys, ledger
+from services.kernel.record import Inbound, Outcome
+from services.kernel.vocabulary import OutcomeKind, Reason
+from services.ledger.store import Store
+from tests.ledger.helpers import NOW, append, record, url
+
+FEED = "agency.gmp.police-crime"
+#: Offsets: one that is unchanged, a canary that was redacted, one that is new.
+PLAIN, PLANTED, NEW = range(3)
+
+
+class Today:
+    """Knows no canary by its key any more, but the one that is new; lets nothing on."""
+
+    def __init__(self, *_: Any) -> None:
+        """Nothing to build."""
+
+    def run(self, arrived: Inbound) -> tuple[Outcome, None, None]:
+        return Outcome(OutcomeKind.QUARANTINED, Reason.CRASHED, canary=arrived.offset == NEW), None, None
+
+
+def test_canaries_are_in_no_figure_of_a_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.init_dev(tmp_path / "keys", [])
+    monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
+    monkeypatch.setenv("SR_LEDGER_DATABASE", url(tmp_path))
+    monkeypatch.setenv("SR_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("SR_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    arrived = [Inbound(FEED, 0, offset, NOW, None, None) for offset in (PLAIN, PLANTED, NEW)]
+    bodies = []
+    for one in arrived[:NEW]:
+        outcome = Outcome(OutcomeKind.REDACTED, record=record(one.offset), canary=one.offset == PLANTED)
+        entry = ledger.entry(one, outcome, service="redactor", slot=0, previous=one.offset - 1, now=NOW)
+        bodies.append(entry.value or b"")
+    with Store(url(tmp_path)) as store:
+        append(store, bodies, signed=False)
+
+    def read(_: object, topic: str, **__: object) -> Iterator[Inbound]:
+        yield from arrived if topic == FEED else ()
+
+    monkeypatch.setattr(replay, "read_all", read)
+    monkeypatch.setattr(replay, "_Again", Today)
+    file = tmp_path / "r.json"
+    done = CliRunner().invoke(app, ["replay", "list", str(file)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    listed = orjson.loads(file.read_bytes())
+    assert listed["records"] == 1
+    assert [one["offset"] for one in listed["differences"]] == [PLAIN]
