@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+
+#: As the schema has them: what is made of other characters would break the keys of the table, and a larger number its
+#: values.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z")]
+Topic = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]*(\.[a-z0-9-]+){0,2}\Z")]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Before = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Delivery(NamedTuple):
@@ -19,11 +27,11 @@ class Delivery(NamedTuple):
 class Source(msgspec.Struct, frozen=True):
     """The position that an entry is about, and the one handled before it (None: not known)."""
 
-    topic: str
-    partition: int
-    offset: int
-    previous: int | None = None
-    until: int | None = None
+    topic: Topic
+    partition: Number
+    offset: Number
+    previous: Before | None = None
+    until: Number | None = None
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -36,15 +44,15 @@ class Decision(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True):
     """The parts of `schemas/messages/ledger-entry.json` that figures are made of."""
 
-    time: datetime
-    service: str
+    time: Time
+    service: Name
     source: Source | None
-    agency: str | None
-    feed: str | None
+    agency: Name | None
+    feed: Name | None
     outcome: str | None
     reason: str | None
     decisions: tuple[Decision, ...] = ()
-    received: datetime | None = None
+    received: Time | None = None
     canary: bool = False
 
 

@@ -78,10 +78,14 @@ def chain_key(service: str, topic: str, partition: int) -> bytes:
     return f"c/{service}/{topic}/{partition}".encode()
 
 
+#: Parts of a chain's key. An earlier version took in names with a `/`: such a chain is none.
+_PARTS = 4
+
+
 def chain_of(key: bytes) -> tuple[str, str, int] | None:
     """Service, topic and partition of a chain's key; None for a key of something else."""
     parts = key.decode().split("/")
-    return (parts[1], parts[2], int(parts[3])) if parts[0] == "c" else None
+    return (parts[1], parts[2], int(parts[3])) if parts[0] == "c" and len(parts) == _PARTS else None
 
 
 def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes] = ()) -> Step:

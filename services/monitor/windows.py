@@ -38,6 +38,10 @@ _LENGTH = {Size.MINUTE: 60_000, Size.QUARTER: 900_000, Size.DAY: 24 * _HOUR}
 _KEPT = {Size.MINUTE: 2 * _HOUR, Size.QUARTER: 48 * _HOUR, Size.DAY: 35 * 24 * _HOUR}
 
 
+#: Parts of a cell's key. An earlier version took in names with a `/`: such a cell is none.
+_PARTS = 6
+
+
 class Place(msgspec.Struct, frozen=True):
     """One cell: a window, and whose entries are counted there. `start` is milliseconds since the epoch."""
 
@@ -56,7 +60,7 @@ class Place(msgspec.Struct, frozen=True):
     def of(cls, key: bytes) -> Place | None:
         """The place of a key of the table; None for a key of something else."""
         parts = key.decode().split("/")
-        if parts[0] != "w":
+        if parts[0] != "w" or len(parts) != _PARTS:
             return None
         return cls(Size(parts[1]), int(parts[2]), *parts[3:])
 

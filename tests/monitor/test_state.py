@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 import pytest
@@ -103,6 +105,39 @@ def test_what_is_no_entry_is_counted_as_unreadable_and_nothing_else(value: bytes
     apply(table, advance(table.get, [Delivery(3, NOW, value)]).writes)
     mark = read_mark(table.get)
     assert (mark.unreadable, mark.applied, set(table)) == (1, 3, {MARK})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"agency": "gmp/x"}, {"feed": "police/crime"}, {"service": "redactor/1"}, {"service": "redactor\n"},
+        {"time": "2026-11-20T10:00:00"}, {"received": "0001-01-01T00:00:00"}, {"source": {"topic": "agency/gmp.marac"}},
+        {"source": {"offset": 2**64}}, {"source": {"partition": -1}}, {"source": {"until": 2**63}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_entry_that_no_key_or_value_of_the_table_can_hold_is_unreadable_and_the_next_is_counted(
+    changed: dict[str, Any],
+) -> None:
+    good = orjson.loads(BODIES[0])
+    bad = good | changed | {"source": good["source"] | changed.get("source", {})}
+    deliveries = [
+        Delivery(0, NOW + 40, json.dumps(bad).encode()),
+        *(Delivery(number * 100, NOW + number * MINUTE, BODIES[number]) for number in range(1, 4)),
+    ]
+    table = straight(deliveries)
+    assert (read_mark(table.get).unreadable, len(cells(table)) > 0) == (1, True)
+
+
+def test_a_key_that_an_earlier_version_made_of_a_malformed_entry_is_passed_over() -> None:
+    table: Table = {b"w/1m/0/redactor/g/m/p/marac": b"", b"c/redactor/agency/gmp/0": b""}
+    for number in range(3):
+        apply(
+            table,
+            advance(table.get, [Delivery(number, NOW + number * MINUTE, BODIES[number])], keys=list(table)).writes,
+        )
+    assert read_mark(table.get).applied == 2
+    assert [Place.of(key) or chain_of(key) for key in list(table)[:2]] == [None, None]
 
 
 @pytest.mark.parametrize(
