@@ -160,13 +160,15 @@ class Board:
         held = {_name(condition): condition for condition in conditions}
         self._held = list(held.values())
         self._said = {name: at for name, at in self._said.items() if name in held}
-        due = [c for name, c in held.items() if name not in self._said or now - self._said[name] >= REPEAT_S]
-        self._said |= {_name(condition): now for condition in due}
-        return due
+        return [c for name, c in held.items() if name not in self._said or now - self._said[name] >= REPEAT_S]
+
+    def said(self, conditions: Iterable[Condition], *, now: float) -> None:
+        """Take in that these were said: until then they stay due."""
+        self._said |= {_name(condition): now for condition in conditions}
 
     def count(self) -> int:
         """How many conditions hold."""
-        return len(self._said)
+        return len(self._held)
 
     def held(self) -> Counter[tuple[str, str]]:
         """How many hold, by event and severity."""

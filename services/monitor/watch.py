@@ -21,7 +21,7 @@ from services.monitor.app import Ledger
 from services.monitor.beside import Part
 from services.monitor.lag import Lag, Lags
 from services.monitor.state import Mark
-from services.monitor.windows import Size, add_up
+from services.monitor.windows import GRACE_MS, Figures, Size, add_up
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class Watch:
             group: [(topic.name, topic.partitions) for topic in topology.topics_of(group)] for group in topology.groups
         }
         self._positions = Positions(config, groups)
-        self._memory = Lags(MARKED)
+        self._memory = Lags(MARKED, dark=self._limits.dark)
         kept = {topic.name: int(topic.settings["retention.ms"]) for topic in topology.topics}
         self._quarters = {topic: kept_ms // 4 for topic, kept_ms in kept.items() if kept_ms > 0}
         self._young: dict[tuple[str, str, int], int] = {}
@@ -68,8 +68,10 @@ class Watch:
         self._found: list[Position] = []
         self._board = Board()
         self._lags: list[Lag] | None = None
+        self._own: Lag | None = None  # the monitor's, whose position is in its table
         self._end: int | None = None
-        self._asked, self._asked_ms = time.monotonic(), 0
+        self._asked = self._end_asked = time.monotonic()
+        self._end_asked_ms = 0
         self._unread_since: float | None = None
         self._behind_since: float | None = None
         self._looked: float | None = None
@@ -95,16 +97,17 @@ class Watch:
         return self._ledger.mark if self._ledger.ready else None
 
     def behind(self) -> int | None:
-        """Offsets of the ledger that were not taken in."""
-        if not self._ledger.ready or self._end is None or not self._fresh():
+        """Offsets of the ledger that were not taken in; not known where a transaction holds back what comes next."""
+        if not self._ledger.ready or self._end is None or not _fresh(self._end_asked):
             return None
-        return max(0, self._end - self._ledger.reached)
+        behind = max(0, self._end - self._ledger.reached)
+        return None if not behind and self._own is not None and not self._own.known else behind
 
     def reach(self) -> report.Reach:
         """The time that the figures speak of: at the end of the ledger, up to when that end was asked for."""
         mark, behind = self.mark(), self.behind()
         at_end = None if behind is None else behind == 0
-        return report.reach(mark or Mark(), at_end=at_end if mark else None, now=self._asked_ms)
+        return report.reach(mark or Mark(), at_end=at_end if mark else None, now=self._end_asked_ms)
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """The table."""
@@ -112,7 +115,7 @@ class Watch:
 
     def lags(self) -> list[Lag] | None:
         """Lag of every partition."""
-        return self._lags if self._fresh() else None
+        return self._known_lags() if self._lags is not None and _fresh(self._asked) else None
 
     def alerts(self) -> int:
         """How many conditions hold."""
@@ -127,7 +130,8 @@ class Watch:
         now = time.monotonic()
         if self._unread_since is not None and now - self._unread_since > UNREAD_S:
             return False
-        return self._behind_since is None or now - max(self._ledger.moved, self._behind_since) < STILL_S
+        since = self._behind_since
+        return not self.behind() or since is None or now - max(self._ledger.moved, since) < STILL_S
 
     def figures(self, size: Size, count: int) -> dict[str, Any]:
         """The last windows of a size, newest first, with chains, lags and what holds; null is not known."""
@@ -149,8 +153,10 @@ class Watch:
             **{name: part.figures() for name, part in self._parts.items()},
         }
 
-    def _fresh(self) -> bool:
-        return time.monotonic() - self._asked < FRESH_S
+    def _known_lags(self) -> list[Lag]:
+        groups = self._lags if self._lags is not None and _fresh(self._asked) else []
+        own = [self._own] if self._own is not None and _fresh(self._end_asked) else []
+        return [*groups, *own]
 
     def _run(self) -> None:
         while not self._closing.wait(EVERY_S if self._lags is not None else 0.5):
@@ -164,67 +170,77 @@ class Watch:
     def _look(self) -> None:
         """One look.
 
-        1. Ask where the groups and the ledger are; without an answer that is what is said.
-        2. Say what holds: lags, and quarantines of the last whole minute.
+        1. Ask where the groups are, and where the ledger ends: what one question is not told, the other may be.
+        2. Say what holds; what could not be said is tried again.
         """
         unread = self._ledger.holds and not self._ledger.ready
         self._unread_since = (self._unread_since or time.monotonic()) if unread else None
-        conditions: list[Condition] = []
-        try:
-            self._ask()  # 1
-            conditions += alerts.of_lags(self._lags or [], self._limits)
+        for ask in (self._ask_groups, self._ask_end):  # 1
+            try:
+                ask()
+            except SafeReportingError as error:
+                log.warning("watch_failed", code=error.code)
+        conditions = alerts.of_lags(self._known_lags(), self._limits)
+        if _fresh(self._asked):
             conditions += alerts.of_expiring(self._found, self._young)
-        except SafeReportingError:
-            if self._fresh():
-                raise
+        if not (_fresh(self._asked) and _fresh(self._end_asked)):
             conditions.append(Condition(Event.LAG_UNKNOWN, "warning"))
+        if not _fresh(self._end_asked):
+            self._behind_since = None
         conditions += self._bursts()
         conditions += [condition for part in self._parts.values() for condition in part.conditions()]
-        due = self._board.due(conditions, now=time.monotonic())
-        self._looked = time.monotonic()
+        now = time.monotonic()
+        due = self._board.due(conditions, now=now)
+        self._looked = now
         self._say(due)  # 2
+        self._board.said(due, now=now)
 
-    def _ask(self) -> None:
+    def _ask_end(self) -> None:
+        asked = self.now()
+        end, written = self._positions.end(TOPIC, seconds=ASK_S)
+        now = time.monotonic()
+        reached = self._ledger.reached if self._ledger.ready else None
+        own = self._memory.see(Position("monitor", TOPIC, 0, reached, end, written=written), now=now)
+        self._own = None if reached is None else own
+        self._end, self._end_asked, self._end_asked_ms = end, now, asked
+        self._behind_since = (self._behind_since or now) if self.behind() else None
+
+    def _ask_groups(self) -> None:
         asked = self.now()
         found = self._positions.read(seconds=ASK_S)
-        end = self._positions.end(TOPIC, seconds=ASK_S)
         now = time.monotonic()
+        self._lags, self._found, self._asked = [self._memory.see(at, now=now) for at in found], found, now
         if self._young_asked is None or now - self._young_asked > QUARTER_EVERY_S:
             self._young |= self._positions.expiring(self._quarters, now=asked, seconds=ASK_S)
             self._young_asked = now
-        lags = [self._lag(position, now) for position in found]
-        if self._ledger.ready:  # the monitor's own position is in its table
-            own = self._ledger.reached
-            lags.append(self._memory.see("monitor", TOPIC, 0, committed=own, end=end, now=now))
-        self._found = found
-        self._lags, self._end, self._asked, self._asked_ms = lags, end, now, asked
-        self._behind_since = (self._behind_since or now) if self.behind() else None
-
-    def _lag(self, at: Position, now: float) -> Lag:
-        if at.end is None:
-            return self._memory.unknown(at.group, at.topic, at.partition, missing=at.missing, now=now)
-        return self._memory.see(at.group, at.topic, at.partition, committed=at.committed, end=at.end, now=now)
 
     def _bursts(self) -> list[Condition]:
+        """Services with a burst in a minute that is whole and may still get entries: clocks differ by minutes."""
         at, now = self.reach(), self.now()
-        start = report.last_starts(Size.MINUTE, now=now, count=2)[1]
-        if report.known(start, Size.MINUTE, at) is not report.Known.WHOLE:
-            return []
-        parts = report.cells(self.items(), Size.MINUTE, [start])
-        return [
-            condition
-            for service in sorted({where.service for where in parts})
-            for condition in alerts.of_quarantines(
-                service, add_up(f for where, f in parts.items() if where.service == service), self._limits
-            )
+        starts = [
+            start
+            for start in report.last_starts(Size.MINUTE, now=now, count=2 + GRACE_MS // Size.MINUTE.ms)
+            if start + Size.MINUTE.ms >= now - GRACE_MS and report.known(start, Size.MINUTE, at) is report.Known.WHOLE
         ]
+        minutes: dict[tuple[str, int], list[Figures]] = {}
+        for where, figures in report.cells(self.items(), Size.MINUTE, starts).items():
+            minutes.setdefault((where.service, where.start), []).append(figures)
+        worst: dict[str, Condition] = {}
+        for (service, _), parts in minutes.items():
+            for burst in alerts.of_quarantines(service, add_up(parts), self._limits):
+                worst[service] = max(burst, worst.get(service, burst), key=lambda one: one.number or 0)
+        return [worst[service] for service in sorted(worst)]
 
     def _say(self, conditions: list[Condition]) -> None:
         if conditions:
             made = [alerts.message(condition, slot=self._slot, now_ms=self.now()) for condition in conditions]
-            send(self._config, [(message, 0) for message in made])
+            send(self._config, [(message, 0) for message in made], deadline=ASK_S)
             for condition in conditions:
                 log.warning("alert", code=condition.event, topic=condition.topic, partition=condition.partition)
+
+
+def _fresh(asked: float) -> bool:
+    return time.monotonic() - asked < FRESH_S
 
 
 def teller(slot: int, clock: Callable[[], float] = time.time) -> Callable[[list[Any]], list[Any]]:

@@ -143,10 +143,12 @@ class Soak:
         behind = {"redactor": 0, "router": 0}
         self._done = 0
         for place in self._positions.read(seconds=30.0):
-            behind[place.group] += (place.end or 0) - (place.committed or 0)
+            if place.end is None:
+                raise UnreachableError(f"the broker does not tell of `{place.group}` in `{place.topic}`")
+            behind[place.group] += place.end - (place.committed or 0)
             self._done += (place.committed or 0) if place.group == "redactor" else 0
         position, database = self._appended()
-        behind["ledger"] = self._positions.end("ledger", seconds=30.0) - position
+        behind["ledger"] = self._positions.end("ledger", seconds=30.0)[0] - position
         try:
             memory = {name: _memory(pid) for name, pid in self._processes.items()}
             files = {name: len(list(Path(f"/proc/{pid}/fd").iterdir())) for name, pid in self._processes.items()}

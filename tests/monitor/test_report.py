@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from services.kernel.kafka.lag import Position
 from services.kernel.kafka.topology_file import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.web import answer as served
@@ -95,10 +96,10 @@ def test_quantiles_are_bounds_or_unknown() -> None:
 
 
 def test_lag_says_records_age_and_standing_still() -> None:
-    lags = Lags(["redacted"])
+    lags = Lags(["redacted"], dark=20.0)
 
     def see(committed: int | None, end: int, now: float, topic: str = "agency.a.b") -> Lag:
-        return lags.see("redactor", topic, 0, committed=committed, end=end, now=now)
+        return lags.see(Position("redactor", topic, 0, committed, end, written=end), now=now)
 
     assert see(None, 5, 0.0).records is None
     assert see(5, 5, 1.0) == Lag("redactor", "agency.a.b", 0, 0, 0.0, 0.0, 0.0)
@@ -110,24 +111,47 @@ def test_lag_says_records_age_and_standing_still() -> None:
 
 
 def test_a_partition_of_which_nothing_is_told_has_no_lag_and_the_others_have() -> None:
-    lags = Lags(["redacted"])
+    lags = Lags(["redacted"], dark=20.0)
 
-    def unknown(now: float, *, missing: bool = False) -> Lag:
-        return lags.unknown("router", "redacted", 1, missing=missing, now=now)
+    def unknown(now: float) -> Lag:
+        return lags.see(Position("router", "redacted", 1, None, None), now=now)
 
     assert unknown(0.0) == Lag("router", "redacted", 1, None, None, 0.0, 0.0, known=False)
-    other = lags.see("router", "redacted", 2, committed=5, end=9, now=0.0)
+    other = lags.see(Position("router", "redacted", 2, 5, 9), now=0.0)
     assert alerts.of_lags([unknown(19.0), other], Limits()) == []  # leaders move for some seconds
     long = [unknown(25.0), unknown(25.0)._replace(partition=3), other]
     assert alerts.of_lags(long, Limits()) == [
         Condition(Event.LAG_UNKNOWN, "warning", "redacted", number=2, about="router")
     ]  # fmt: skip
-    assert lags.see("router", "redacted", 1, committed=5, end=6, now=26.0).known
+    assert lags.see(Position("router", "redacted", 1, 5, 6), now=26.0).known
     assert unknown(27.0).still == 0.0
 
 
+def test_what_a_transaction_holds_back_for_longer_than_one_lives_is_not_known() -> None:
+    lags = Lags(["redacted"], dark=20.0)
+
+    def see(committed: int, end: int, written: int, now: float) -> Lag:
+        return lags.see(Position("router", "redacted", 0, committed, end, written=written), now=now)
+
+    assert see(5, 5, 9, 0.0).records == 0
+    assert see(5, 5, 9, 19.0).records == 0
+    assert see(5, 5, 12, 20.0) == Lag("router", "redacted", 0, None, None, 0.0, 20.0, known=False)
+    assert see(5, 8, 12, 21.0).records == 3  # the end has moved
+    assert see(5, 8, 12, 45.0).records == 3  # what can be read waits, whatever comes behind it
+    assert not see(8, 8, 12, 46.0).known
+    assert see(8, 8, 8, 47.0).records == 0
+
+
+def test_the_newest_end_is_remembered_however_many_came_before() -> None:
+    lags = Lags([], dark=20.0)
+    for number in range(1200):
+        lag = lags.see(Position("router", "redacted", 0, number, number + 1), now=float(number))
+        assert lag.records == 1
+
+
 def test_a_topic_that_is_missing_is_said_at_once_by_its_name() -> None:
-    lag = Lags([]).unknown("redactor", "agency.gmp.police-crime", 0, missing=True, now=0.0)
+    here = Position("redactor", "agency.gmp.police-crime", 0, None, None, missing=True)
+    lag = Lags([], dark=20.0).see(here, now=0.0)
     assert alerts.of_lags([lag], Limits()) == [
         Condition(Event.LAG_UNKNOWN, "critical", "agency.gmp.police-crime", number=1, about="redactor")
     ]  # fmt: skip
@@ -171,11 +195,15 @@ def test_a_storm_of_gaps_is_one_alert_that_says_how_many_or_that_it_does_not_kno
 def test_a_condition_is_said_when_it_begins_and_now_and_then() -> None:
     board, one = Board(), Condition(Event.LAG_AGE, "warning", "t", 0)
     assert board.due([one], now=0.0) == [one]
+    assert board.due([one], now=5.0) == [one]  # it could not be said
+    assert board.count() == 1
+    board.said([one], now=5.0)
     assert board.due([one], now=10.0) == []
-    assert board.due([one], now=alerts.REPEAT_S) == [one]
-    assert board.due([], now=alerts.REPEAT_S + 1) == []
+    assert board.due([one], now=5.0 + alerts.REPEAT_S) == [one]
+    board.said([one], now=5.0 + alerts.REPEAT_S)
+    assert board.due([], now=alerts.REPEAT_S + 6) == []
     assert board.count() == 0
-    assert board.due([one], now=alerts.REPEAT_S + 2) == [one]
+    assert board.due([one], now=alerts.REPEAT_S + 7) == [one]
 
 
 def metrics(view: View) -> str:

@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
 from services.kernel.errors import UnreachableError
-from services.kernel.kafka.lag import END, Position
+from services.kernel.kafka.lag import Position
 from services.kernel.kafka.topology_file import load_topology
 from services.kernel.record import Message
 from services.monitor import watch as module
-from services.monitor.state import Mark, read_mark
+from services.monitor import windows
+from services.monitor.state import MARK, Mark, read_mark
 from services.monitor.watch import Watch
 from services.monitor.windows import Size
 from tests.monitor.test_state import DELIVERIES, straight
@@ -41,17 +43,20 @@ class Broker:
     """Positions as they are set here; none where it is away."""
 
     def __init__(self, *_: Any) -> None:
-        self.away = False
+        self.away = self.silent = False
+        self.ends = DELIVERIES[-1].offset + 2, DELIVERIES[-1].offset + 2
         self.young: dict[tuple[str, str, int], int] = {}
         self.found = [Position("redactor", "agency.gmp.police-crime", 0, 7, 7)]
 
     def read(self, *, seconds: float) -> list[Position]:
-        if self.away:
+        if self.away or self.silent:
             raise UnreachableError("away")
         return self.found
 
-    def end(self, topic: str, *, seconds: float) -> int:
-        return DELIVERIES[-1].offset + 2
+    def end(self, topic: str, *, seconds: float) -> tuple[int, int]:
+        if self.away:
+            raise UnreachableError("away")
+        return self.ends
 
     def expiring(self, ages: dict[str, int], *, now: int, seconds: float) -> dict[tuple[str, str, int], int]:
         assert ages["agency.gmp.police-crime"] == 14 * 86_400_000 // 4
@@ -66,7 +71,7 @@ class Broker:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     heard: list[str] = []
 
-    def send(_: Any, messages: list[tuple[Message, int]]) -> None:
+    def send(_: Any, messages: list[tuple[Message, int]], *, deadline: float) -> None:
         heard.extend(orjson.loads(message.value or b"")["event"] for message, _ in messages)
 
     monkeypatch.setattr(module, "Positions", Broker)
@@ -113,12 +118,45 @@ def test_at_the_end_figures_speak_up_to_the_question_and_behind_it_up_to_the_new
     assert before <= until <= watch.now()
 
 
-def test_a_table_that_stands_still_is_unhealthy_only_while_there_is_more(watch: Watch, ledger: Ledger) -> None:
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let time pass."""
+    now = time.monotonic() + seconds
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+
+def test_a_table_that_stands_still_is_unhealthy_only_while_there_is_more(
+    watch: Watch, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watch._look()
     assert watch.healthy()
-    ledger.moved -= module.STILL_S + 1
+    later(monkeypatch, module.STILL_S + 1)
+    watch._look()
     assert not watch.healthy()
     ledger.reached += 1
+    assert watch.healthy()
+
+
+def test_after_an_idle_night_the_first_entry_makes_nothing_unhealthy(
+    watch: Watch, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.reached += 1
+    watch._look()
+    later(monkeypatch, 8 * 3600.0)
+    ledger.reached -= 1
+    watch._look()
+    assert watch.behind() == 1
+    assert watch.healthy()
+
+
+def test_without_a_broker_nothing_is_unhealthy(watch: Watch, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch._look()
+    broker(watch).away = True
+    later(monkeypatch, module.STILL_S + 1)
+    watch._look()
+    assert watch.behind() is None
+    assert watch.healthy()
+    broker(watch).away = False
+    watch._look()
     assert watch.healthy()
 
 
@@ -138,13 +176,82 @@ def test_a_broker_that_does_not_answer_is_said_to_be_unknown(
 ) -> None:
     watch._look()
     broker(watch).away = True
-    with pytest.raises(UnreachableError):
-        watch._look()
+    watch._look()
     assert watch.lags() is not None
+    assert said == []
     monkeypatch.setattr(module, "FRESH_S", -1.0)
     watch._look()
     assert said == ["lag_unknown"]
     assert (watch.lags(), watch.behind(), watch.reach().until) == (None, None, None)
+
+
+def test_groups_that_are_not_told_leave_the_end_of_the_ledger_known(
+    watch: Watch, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch._look()
+    broker(watch).silent = True
+    later(monkeypatch, module.FRESH_S + 1)
+    watch._look()
+    assert said == ["lag_unknown"]
+    assert watch.lags() is None
+    assert (watch.behind(), watch.reach().until) == (1, DELIVERIES[-1].appended)
+
+
+def test_behind_a_transaction_that_does_not_end_nothing_is_known(
+    watch: Watch, ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = ledger.reached
+    broker(watch).ends = end, end + 5
+    broker(watch).found = [Position("router", "redacted", 0, 7, 7, written=9)]
+    watch._look()
+    assert (watch.behind(), [lag.records for lag in watch.lags() or []]) == (0, [0, 0])  # it may be a live one
+    later(monkeypatch, watch._limits.dark)
+    watch._look()
+    assert (watch.behind(), watch.reach().until) == (None, None)
+    assert [(lag.known, lag.records) for lag in watch.lags() or []] == [(False, None)] * 2
+    assert said == ["lag_unknown", "lag_unknown"]
+    broker(watch).ends = end + 6, end + 6
+    watch._look()
+    assert watch.behind() == 6
+    assert [one.topic for one in watch._board.standing()] == ["redacted"]
+
+
+def test_an_alert_that_could_not_be_sent_is_said_at_the_next_look(
+    watch: Watch, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = module.send
+
+    def away(*_: Any, **__: Any) -> None:
+        raise UnreachableError("away")
+
+    monkeypatch.setattr(module, "send", away)
+    broker(watch).found = [Position("router", "redacted", 2, None, 5)]
+    with pytest.raises(UnreachableError):
+        watch._look()
+    assert watch.alerts() == 1
+    monkeypatch.setattr(module, "send", send)
+    watch._look()
+    watch._look()
+    assert said == ["no_position"]
+
+
+@pytest.mark.parametrize(("seconds_ago", "is_said"), [(75, True), (400, True), (windows.GRACE_MS // 1000 + 200, False)])
+def test_a_burst_is_seen_in_every_minute_that_may_still_get_entries_and_is_one(
+    watch: Watch, ledger: Ledger, said: list[str], seconds_ago: int, is_said: bool
+) -> None:
+    now = watch.now()
+    minute = 60_000
+    for start in {then - then % minute for then in (now - seconds_ago * 1000, now - (seconds_ago + 60) * 1000)}:
+        where = windows.Place(Size.MINUTE, start, "redactor", "gmp", "marac")
+        held = windows.Figures(entries=40, outcomes={"quarantined/format": 30})
+        ledger.table[where.key] = msgspec.msgpack.encode(held)
+    mark = watch.mark()
+    assert mark is not None
+    mark.known_from, mark.newest = now - 3_600_000, now - now % minute - 1  # the minute before is not over for it
+    ledger.table[MARK] = msgspec.msgpack.encode(mark)
+    watch._look()
+    watch._look()
+    assert said == ["quarantine_burst"] * is_said
 
 
 def test_a_group_without_a_position_is_alerted_once(watch: Watch, said: list[str]) -> None:
@@ -181,7 +288,7 @@ def test_what_waits_for_a_quarter_of_its_retention_is_alerted_before_it_is_lost(
     broker(watch).young = {place: 6}
     watch._look()
     assert said == []  # one, which may be the mark of a transaction
-    watch._young = {place: END}
+    watch._young = {place: 100}
     watch._look()
     assert said == ["retention_quarter"]
     assert watch.conditions() == {("retention_quarter", "critical"): 1}
