@@ -176,8 +176,10 @@ class Tallies(AtScrape):
 
     def collect(self) -> Iterator[Any]:
         """Every family; what is not known has no series."""
-        text = "Records of `ops.tally` that are no tally of a producer of the topology."
-        yield CounterMetricFamily("safe_reporting_tallies_unreadable", text, self._board.unreadable)
+        drifts = self.drifts()
+        if drifts is not None:
+            text = "Records of `ops.tally` that are no tally of a producer of the topology."
+            yield CounterMetricFamily("safe_reporting_tallies_unreadable", text, self._board.unreadable)
         names = ["agency", "feed"]
         text = "1 where a producer has too little past to compare with."
         learning = GaugeMetricFamily("safe_reporting_drift_learning", text, labels=names)
@@ -185,7 +187,11 @@ class Tallies(AtScrape):
         rates = GaugeMetricFamily("safe_reporting_masked_ratio", text, labels=[*names, "when"])
         text = "How far a rate has left its past, as a share of the limit; 1 and more is an alarm."
         scores = GaugeMetricFamily("safe_reporting_drift_score", text, labels=[*names, "kind"])
-        for agency, feed, masked, unknown in self.drifts() or []:
+        text = "1 where a producer's rate has left its past; it ends later than the score falls below 1."
+        alarms = GaugeMetricFamily("safe_reporting_drift_alarm", text, labels=[*names, "kind"])
+        for drift in drifts or []:
+            agency, feed, masked, unknown = drift
+            standing = {condition.event for condition in drift.conditions()}
             learning.add_metric([agency, feed], float(masked.state is State.LEARNING))
             for when, rate in (("past", masked.past), ("latest", masked.latest)):
                 if rate is not None:
@@ -195,7 +201,9 @@ class Tallies(AtScrape):
                 scores.add_metric([agency, feed, Event.MASKS_RISEN], masked.rise)
             if unknown.state is not State.LEARNING:
                 scores.add_metric([agency, feed, Event.UNKNOWN_FIELDS], unknown.rise)
-        yield from (learning, rates, scores)
+            for event in (Event.MASKS_FALLEN, Event.MASKS_RISEN, Event.UNKNOWN_FIELDS):
+                alarms.add_metric([agency, feed, event], float(event in standing))
+        yield from (learning, rates, scores, alarms)
 
 
 def _records(config: Mapping[str, str], start: int) -> Iterator[Inbound]:

@@ -220,7 +220,10 @@ def test_drift_is_not_known_until_the_topic_was_read_and_a_reading_goes_on_where
     tallies.look()
     assert starts == [0, 0, 3]
     assert tallies.drifts() is not None
-    assert "safe_reporting_drift_score{" not in metrics(Tallies({}, Board([GMP])))
+    unread = metrics(Tallies({}, Board([GMP])))
+    assert "safe_reporting_drift_score{" not in unread
+    assert "\nsafe_reporting_tallies_unreadable_total" not in unread
+    assert "\nsafe_reporting_tallies_unreadable_total 0.0" in metrics(tallies)
 
 
 def metrics(tallies: Tallies) -> str:
@@ -238,10 +241,31 @@ def test_a_fall_is_an_alert_and_a_metric_and_what_is_learning_has_no_score() -> 
     text = metrics(tallies)
     assert 'safe_reporting_drift_learning{agency="first-responder",feed="nrm"} 1.0' in text
     assert 'safe_reporting_drift_score{agency="gmp",feed="police-crime",kind="masks_fallen"} 1.5' in text
-    assert 'feed="nrm",kind=' not in text
+    alarm = 'safe_reporting_drift_alarm{agency="gmp",feed="police-crime",kind="'
+    told = {kind: f'{alarm}{kind}"}} 1.0' in text for kind in ("masks_fallen", "masks_risen", "unknown_fields")}
+    assert told == {"masks_fallen": True, "masks_risen": False, "unknown_fields": False}
+    assert 'drift_score{agency="first-responder",feed="nrm"' not in text
     page = (tallies.figures() or {})["producers"][0]
     assert page["masked"]["state"] == "fallen"
     assert page["masked"]["since"].endswith("Z")
+
+
+def test_the_alarm_that_is_exported_stands_as_long_as_the_monitors_own() -> None:
+    made, hour = chart(days=20), 20 * 24
+    scores = []
+    for hits in [0] * 48 + [20] * 24 * 5:
+        made.take(MONDAY + hour * HOUR, 50, hits)
+        hour += 1
+        board = Board([GMP])
+        board._masked[GMP] = made
+        tallies = Tallies({}, board, source=lambda *_: iter(()))
+        tallies.look()
+        stands = any(one.event is Event.MASKS_FALLEN for one in tallies.conditions())
+        exported = metrics(tallies)
+        assert ('kind="masks_fallen"} 1.0' in exported.partition("drift_alarm{")[2].splitlines()[0]) is stands
+        scores.append((stands, made.read().fall))
+    assert any(stands and fall < 1 for stands, fall in scores)
+    assert not scores[-1][0]
 
 
 def test_what_cannot_be_read_for_three_minutes_is_an_alert_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,7 @@ def samples() -> dict[str, set[str]]:
     telemetry.RECORDS.labels("router", "marac", OutcomeKind.FORWARDED, "none")
     telemetry.BATCH_SECONDS.labels("router", "step")
     telemetry.ASSIGNED.labels("router")
+    telemetry.POLICY_SEQUENCE.labels("router")
     lags = [Lag("router", "redacted", 0, 4, 1.0, 1.0, 0.0)]
     shown: list[Collector] = [
         progress, statistics, telemetry.RECORDS, telemetry.BATCH_SECONDS, telemetry.ABORTS, telemetry.STEP_RESTARTS,

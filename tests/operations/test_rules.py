@@ -97,7 +97,7 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
 
 
 def test_every_condition_of_the_monitor_is_an_alert() -> None:
-    kinds = r'(?:event|drift_score\{kind)="(\w+)"'  # drift has a score for each kind
+    kinds = r'(?:event|drift_alarm\{kind)="(\w+)"'  # drift has an alarm for each kind
     told = {event for rule in ALERTS for event in re.findall(kinds, rule["expr"])}
     assert told == set(Event) - {Event.CHAIN_GAP, Event.CHAIN_DOUBLE}  # those are findings: they have counters
 
@@ -131,6 +131,18 @@ def test_a_dashboard_can_be_provisioned_and_asks_for_what_exists(file: Path) -> 
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
         for target in panel["targets"]:
             assert faults(target["expr"]) == [], panel["title"]
+
+
+def test_what_a_second_monitor_says_too_is_shown_once() -> None:
+    sums = [
+        target["expr"]
+        for file in DASHBOARDS
+        for panel in json.loads(file.read_text())["panels"]
+        for target in panel.get("targets", [])
+        if re.search(r"safe_reporting_(group_lag_records|monitor_conditions)", target["expr"])
+    ]
+    assert len(sums) == 2
+    assert all(re.search(r"max by \([a-z, ]+\) \(safe_reporting", expression) for expression in sums)
 
 
 def test_there_is_a_dashboard() -> None:
