@@ -45,7 +45,7 @@ def start(settings: Settings) -> None:
         planter,
         slot=settings.slot,
         close=lambda id_: close_gate(
-            config, by=NAME, why="guarantee_failed", reference=id_, slots=settings.canary_slots
+            config, by=NAME, why="guarantee_failed", reference=short(id_), slots=settings.canary_slots
         ),
         tell=lambda message: post.send(message, 0, lambda code: log.error("alert_unsent", code=code)),
         deadline_ms=int(settings.canary_deadline_s * 1000),
@@ -63,6 +63,11 @@ def start(settings: Settings) -> None:
         progress.moved()
     follow.close()
     post.close()
+
+
+def short(id_: str) -> str:
+    """A canary's id as a reference: without its agency, whose name may be long. An agency's name has no `_`."""
+    return id_.rpartition("_")[2]
 
 
 def planter_of(settings: Settings, topology: Topology | None = None) -> Planter:

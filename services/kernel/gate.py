@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -41,13 +41,21 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def request(self) -> Request:
         """What two persons sign."""
-        said = msgspec.to_builtins(msgspec.structs.replace(self, approvals=()))
+        said = _fields(msgspec.structs.replace(self, approvals=()))
         return Request(ACTION, hashlib.sha256(canonical(said)).hexdigest())
 
     @property
     def message(self) -> Message:
         """As it goes to the topic."""
-        return Message(TOPIC, KEY, canonical(msgspec.to_builtins(self)))
+        return Message(TOPIC, KEY, canonical(_fields(self)))
+
+
+def _fields(said: Gate) -> dict[str, Any]:
+    """What is sent and signed. A router of an earlier version could not read a closing that says `refuse`."""
+    fields: dict[str, Any] = msgspec.to_builtins(said)
+    if not said.refuse:
+        del fields["refuse"]
+    return fields
 
 
 def check(command: str, said: Gate) -> None:

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from services.canary import main
-from services.canary.main import planter_of
+from services.canary.main import planter_of, short
 from services.canary.plant import Planter, load_words, look, planted_at
 from services.kernel import canary, keys
 from services.kernel.attestation import HEADER, verify
 from services.kernel.errors import ConfigError
+from services.kernel.gate import Gate, check
 from services.kernel.kafka.topology import load_topology
 from services.kernel.kafka.topology_file import Topology, parse_topology
 from services.kernel.paths import ROOT
@@ -101,6 +102,13 @@ def test_an_id_of_the_version_before_still_makes_the_record_that_it_made(planter
     assert made is not None
     assert (made.message.topic, planted_at(made.id)) == (f"agency.{OWN['marac']}.marac", NOW)
     assert look(made, arrived(made.message)).terms == len(made.must)
+
+
+def test_a_leak_of_an_agency_with_a_long_name_closes_the_gate_too(planter: Planter) -> None:
+    """What names the canary there is a reference of 64 characters at most, or the closing would be refused."""
+    id_ = planter.new_id("a" * 60, "partnership-intel", now=NOW)
+    check("gate close", Gate("closed", "2026-11-26T00:00:00.000Z", "canary", "guarantee_failed", short(id_)))
+    assert short(id_).startswith("partnership-intel-")
 
 
 def test_every_feed_of_every_agency_of_the_topology_is_planted_in(

@@ -156,6 +156,10 @@ def broken() -> dict[Reason, Outcome]:
         Reason.RESIDUAL: route(police_crime(LEAK), canary=PLANTED),
         Reason.VIEW_INVALID: route(view, canary=PLANTED),
         Reason.POLICY_ERROR: route(police_crime(), roles=("passer_by",), canary=PLANTED),
+        Reason.DETECTOR_REFUSED: make_step()(
+            inbound(police_crime(), claims_for(police_crime(), canary=PLANTED)),
+            Batch(now=NOW, facts={"refused": "test"}),
+        ),
     }
 
 

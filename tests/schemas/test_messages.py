@@ -11,6 +11,7 @@ import pytest
 
 from services.cli.quarantine import Why
 from services.kernel import ledger, quarantine, safety
+from services.kernel.gate import Gate
 from services.kernel.record import Decision, Inbound, Outcome
 from services.kernel.safety import Acknowledgement
 from services.kernel.sealing import Sealer
@@ -152,6 +153,10 @@ def test_consent_control_and_alerts() -> None:
     }  # fmt: skip
     assert valid("control", gate)
     assert not valid("control", {**gate, "state": "ajar"})
+    for said in (Gate("closed", TIME, "op-1", "drill"), Gate("open", TIME, "op-1", "restored", refuse=("0" * 16,))):
+        assert said.message.value is not None
+        assert valid("control", orjson.loads(said.message.value))
+    assert not valid("control", {**gate, "refuse": ["another"]})
     source = ("agency.gmp.police-crime", 1, 7)
     made = safety.hold(source, 1_770_000_000_000, Reason.CRASHED, agency="gmp", feed="police-crime", risk=Risk.HIGH)
     assert made.value is not None
