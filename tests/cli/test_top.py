@@ -84,7 +84,7 @@ class Monitor:
 @pytest.fixture
 def monitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitor]:
     monkeypatch.setattr(module, "Positions", Broker)
-    monkeypatch.setattr(module, "send", lambda *_: None)
+    monkeypatch.setattr(module, "send", lambda *_, **__: None)
     monkeypatch.setattr(top_app, "EVERY_S", 0.1)
     made = Monitor()
     yield made
@@ -120,7 +120,7 @@ def test_flow_is_what_the_entries_say(monitor: Monitor) -> None:
 
 def test_what_is_not_known_is_never_nought(monitor: Monitor) -> None:
     monitor.ledger.ready = False
-    monitor.watch._asked = -1e9
+    monitor.watch._asked = monitor.watch._end_asked = -1e9
     monitor.watch._looked = None
     said = lines(monitor.address)
     assert said[0].startswith("NOT READY  since ")
