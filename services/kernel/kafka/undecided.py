@@ -108,7 +108,7 @@ class Undecided:
     def _held(self, known: Consumer) -> bool:
         """True where a position is held for longer than any live transaction lasts.
 
-        The broker answers `known` about it just as fast as ever: one that is slow holds nothing.
+        In the same moment the broker answers `known` about it: one that is slow holds nothing.
         """
         asker, ends = self._asker("read_committed"), time.monotonic() + _LIFE
         waiting = list(self._inputs)
@@ -117,9 +117,12 @@ class Undecided:
                 if where(asker, waiting, seconds=_SHORT) is not None:
                     return False
                 waiting = [place for place in waiting if where(asker, [place], seconds=_SHORT) is None]
+            while waiting and time.monotonic() < ends + _OWN:
+                if where(known, waiting, seconds=_SHORT) is not None:
+                    return where(asker, waiting, seconds=_SHORT) is None
         finally:
             asker.close()
-        return bool(waiting) and where(known, waiting, seconds=_SHORT) is not None
+        return False
 
     def _open_outputs(self) -> list[TopicPartition]:
         """Outputs that hold something undecided."""
