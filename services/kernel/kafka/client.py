@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from services.kernel.errors import RefusedError, SafeReportingError, UnreachableError
-from services.kernel.record import Inbound
+from services.kernel.record import Inbound, Message
 from services.kernel.sensitive import SensitiveBytes
 
 _REFUSED = {
@@ -102,6 +102,25 @@ def transactional_producer(config: Mapping[str, str], *, service: str, slot: int
             "logger": quiet(),
             **overrides,
         }
+    )
+
+
+def queue(
+    producer: Producer, message: Message, partition: int, told: Callable[[KafkaError | None, object], None]
+) -> None:  # fmt: skip
+    """Queue one message; `told` is called with what became of it, by a later call of the producer.
+
+    Raises:
+        BufferError: the queue is full.
+        KafkaException: the message cannot be sent.
+    """
+    producer.produce(
+        message.topic,
+        value=message.value,
+        key=message.key,
+        headers=list(message.headers),
+        partition=partition,
+        on_delivery=told,
     )
 
 

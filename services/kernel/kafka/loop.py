@@ -22,6 +22,7 @@ from services.kernel.kafka.client import (
     StuckError,
     inbound,
     is_transient,
+    queue,
     translate,
 )
 from services.kernel.kafka.seams import Lease, Leftovers, Limits, Processor
@@ -271,14 +272,7 @@ class Loop:
         deadline = time.monotonic() + self._limits.commit_deadline
         while True:
             try:
-                self._producer.produce(
-                    message.topic,
-                    value=message.value,
-                    key=message.key,
-                    headers=list(message.headers),
-                    partition=partition,
-                    on_delivery=self._delivered,
-                )
+                queue(self._producer, message, partition, self._delivered)
             except BufferError:
                 if time.monotonic() > deadline:
                     raise UnreachableError("the producer's queue stays full: the broker takes nothing") from None

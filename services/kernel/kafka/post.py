@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from services.kernel.kafka.client import RECONNECT, quiet
+from services.kernel.kafka.client import RECONNECT, queue, quiet
 from services.kernel.record import Message
 
 #: Seconds for what is under way when it is closed.
@@ -42,14 +42,7 @@ class Post:
                 lost(error.name())
 
         try:
-            self._producer.produce(
-                message.topic,
-                value=message.value,
-                key=message.key,
-                headers=list(message.headers),
-                partition=partition,
-                on_delivery=told,
-            )
+            queue(self._producer, message, partition, told)
         except BufferError:
             lost("_QUEUE_FULL")
         except KafkaException as error:

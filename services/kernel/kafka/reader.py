@@ -9,7 +9,7 @@ from types import TracebackType
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from services.kernel.errors import SafeReportingError, UnreachableError
-from services.kernel.kafka.client import RECONNECT, inbound, quiet, transactional_producer, translate
+from services.kernel.kafka.client import RECONNECT, inbound, queue, quiet, transactional_producer, translate
 from services.kernel.record import Inbound, Message
 
 
@@ -163,14 +163,7 @@ class Sender:
         """Queue one message; waits while the queue is full."""
         while True:
             try:
-                self._producer.produce(
-                    message.topic,
-                    value=message.value,
-                    key=message.key,
-                    headers=list(message.headers),
-                    partition=partition,
-                    on_delivery=self._delivered,
-                )
+                queue(self._producer, message, partition, self._delivered)
             except BufferError:
                 self._producer.poll(0.1)
             else:
