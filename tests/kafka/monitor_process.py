@@ -16,9 +16,12 @@ from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
 
 
 class Monitor:
-    """The service as a process."""
+    """The service as a process; `module` may start another version of it."""
 
-    def __init__(self, broker: EmbeddedKafka, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, broker: EmbeddedKafka, folder: Path, *, module: str = "services.monitor.main", **settings: str
+    ) -> None:
+        self._module = module
         (self.port,) = free_ports(1)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
         self._environment = kept | broker.environment("monitor") | {"SR_METRICS_PORT": str(self.port)}
@@ -28,7 +31,7 @@ class Monitor:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "services.monitor.main"]
+            command = [sys.executable, "-m", self._module]
             self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
 
     def kill(self) -> None:

@@ -79,12 +79,16 @@ def abort(config: dict[str, str], count: int) -> None:
     producer.abort_transaction(15.0)
 
 
-def say_all_is_read(config: dict[str, str]) -> None:
-    """Commit the end of the ledger for the monitor's group, as a mistaken hand may: its table knows better."""
+def say_all_is_read(config: dict[str, str], until: int | None = None) -> None:
+    """Commit the end of the ledger, or `until`, for the monitor's group, as a mistaken hand may.
+
+    Args:
+        until: the offset that the group shall read next.
+    """
     consumer = Consumer({**config, "group.id": "monitor"})
     ends = time.monotonic() + 20
     try:
-        end = consumer.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=10)[1]
+        end = consumer.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=10)[1] if until is None else until
         while True:  # refused until the killed member's session is over
             try:
                 consumer.commit(offsets=[TopicPartition(TOPIC, 0, end)], asynchronous=False)

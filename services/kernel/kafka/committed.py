@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import aiokafka
 import faust
@@ -36,6 +37,10 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = _FETCH_BYTES, _FETCH_MS
         return consumer
 
+    async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        """Records of these partitions. Faust changes the set while this waits, and of an empty one it means all."""
+        return await super().getmany(active_partitions and set(active_partitions), timeout)
+
     async def on_start(self) -> None:
         """Start, or refuse where the library took another way to its settings."""
         await super().on_start()
@@ -47,22 +52,49 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
 
 
 class CommittedConsumer(driver.Consumer):
-    """Seeks to the positions of `app.positions` whenever Faust seeks to what was committed."""
+    """Reads the input from the positions of `app.positions`, and not before Faust is done with its start.
+
+    Faust lets the input be read, then seeks what was committed, then empties its queues and lets records flow. What is
+    read before the last of these steps is lost: it was read from another position, or goes with the queues, while the
+    consumer takes it for read. So the input rests until records flow, and is sought in that moment.
+    """
 
     app: CommittedApp
+    #: Whether Faust has sought since the input was paused: what comes next is its last step.
+    _sought = False
 
     def _new_consumer_thread(self) -> CommittedThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
-        """Go to the committed positions, then to those that count."""
+        """As Faust's."""
         await super().perform_seek()
-        held = self.assignment()
-        for (topic, partition), offset in self.app.positions().items():
-            place = TP(topic, partition)
-            if place in held:
-                await self.seek(place, offset)
-                self._read_offset[place] = offset
+        self._sought = True
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """As Faust's; where the input is among them, it has to seek again. Faust empties their queues as well."""
+        super().pause_partitions(tps)
+        self._buffered_partitions.difference_update(tps)
+        if self._input().intersection(tps):
+            self._sought = False
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Let them be read, all but the input."""
+        super().resume_partitions(set(tps) - self._input())
+
+    def resume_flow(self) -> None:
+        """Let records flow; the input's too, from the positions that count, where this is the last step of a start."""
+        super().resume_flow()
+        if not self._sought or self.app.in_recovery:
+            return
+        for place in self._input():
+            offset = self.app.positions()[place.topic, place.partition]
+            self._thread.seek(place, offset)
+            self._read_offset[place] = offset
+        super().resume_partitions(self._input())
+
+    def _input(self) -> set[TP]:
+        return {place for place in self.assignment() if tuple(place) in self.app.positions()}
 
 
 class CommittedTransport(driver.Transport):
