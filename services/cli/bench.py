@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from services.cli import bench_drift, bench_ledger, bench_router, bench_sizes
+from services.cli import bench_drift, bench_ledger, bench_monitor, bench_router, bench_sizes
 from services.cli.bench_parts import numbered, throughput
 from services.cli.pipeline import Pipeline, let_out
 from services.kernel import jsonio
@@ -33,6 +33,7 @@ app = typer.Typer(no_args_is_help=True)
 
 app.command()(bench_router.router)
 app.command("ledger")(bench_ledger.bench)
+app.command()(bench_monitor.monitor)
 app.command()(bench_drift.drift)
 app.command()(bench_sizes.sizes)
 

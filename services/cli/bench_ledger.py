@@ -182,19 +182,27 @@ def _record(number: int) -> str:
     return hashlib.blake2b(number.to_bytes(8, "big"), digest_size=16).hexdigest()
 
 
-def made_up(count: int, *, first: int = 0, sealed: int) -> Iterator[bytes]:
-    """Bodies as redactor and router write them in turn, one each 100 ms; each record goes to three of 16 partners."""
+def _each_100_ms(number: int) -> int:
+    return _START + number * 100
+
+
+def made_up(count: int, *, first: int = 0, sealed: int, at: Callable[[int], int] = _each_100_ms) -> Iterator[bytes]:
+    """Bodies as redactor and router write them in turn; each record goes to three of 16 partners.
+
+    Args:
+        at: time of entry number so many, in milliseconds.
+    """
     detail = [base64.b64encode(os.urandom(sealed * 3 // 4)) for _ in range(64)]
     for number in range(first, first + count):
-        about = number // 2
+        about, moment = number // 2, at(number)
         topic = "redacted" if number % 2 else "agency.bench.marac"
-        source = Inbound(topic, about % 4, about // 4, _START, None, None)
+        source = Inbound(topic, about % 4, about // 4, moment, None, None)
         if number % 2:
             decisions = tuple(
-                Decision(partner, "view", "allow", ("one-policy",), "DPA 2018 s.35", _record(about + at))
-                if (at + about) % 5 == 0
+                Decision(partner, "view", "allow", ("one-policy",), "DPA 2018 s.35", _record(about + place))
+                if (place + about) % 5 == 0
                 else Decision(partner, "view", "deny", ("another-policy",), "DPA 2018 s.35")
-                for at, partner in enumerate(_PARTNERS)
+                for place, partner in enumerate(_PARTNERS)
             )
             outcome = Outcome(OutcomeKind.FORWARDED, record=_record(about), agency="bench", decisions=decisions)
         else:
@@ -203,5 +211,5 @@ def made_up(count: int, *, first: int = 0, sealed: int) -> Iterator[bytes]:
                 detail=base64.b64decode(detail[about % 64]),
             )  # fmt: skip
         service = "router" if number % 2 else "redactor"
-        now = _START + number * 100
-        yield ledger.entry(source, outcome, service=service, slot=0, previous=about // 4 - 1, now=now).value or b""
+        made = ledger.entry(source, outcome, service=service, slot=0, previous=about // 4 - 1, now=moment)
+        yield made.value or b""

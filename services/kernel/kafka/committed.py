@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from services.kernel.folder import OwnFolder
+from services.kernel.kafka.eager import EagerService
 
 #: Says at which offset to begin each partition of the input, once the tables are read.
 Positions = Callable[[], Mapping[tuple[str, int], int]]
@@ -51,7 +52,7 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
             raise RuntimeError("the consumer fetches records one by one")
 
 
-class CommittedConsumer(driver.Consumer):
+class CommittedConsumer(EagerService, driver.Consumer):
     """Reads the input from the positions of `app.positions`, and not before Faust is done with its start.
 
     Faust lets the input be read, then seeks what was committed, then empties its queues and lets records flow. What is
