@@ -57,7 +57,7 @@ def from_entry(world: World, partner: str, path: Path) -> Told:
     """
     try:
         entry = msgspec.json.decode(path.read_bytes(), type=_Entry)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError("explain", [f"`{path.name}` is not one ledger entry: {error}"]) from error
     held = world.registry.by_id[partner]
     about = f"a {entry.feed or 'record of no known feed'} record, decided {entry.time}"

@@ -40,7 +40,7 @@ def load(path: Path) -> Manifest:
     """
     try:
         return read_manifest(path.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError("manifest", [f"`{path.name}`: {error}"]) from error
 
 
@@ -97,5 +97,5 @@ def _sequence(record: Inbound) -> int:
     value = record.value
     try:
         return read_manifest(value.reveal()).sequence if value is not None else 0
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return 0

@@ -40,7 +40,7 @@ def detect() -> None:
             continue
         try:
             line = msgspec.json.decode(raw, type=Line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError("detect", [f"line {number} is not a JSON object with `id` and `text`"]) from error
         spans = [
             {

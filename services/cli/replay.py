@@ -116,7 +116,7 @@ def publish(
     settings = load_settings()
     try:
         listed = msgspec.json.decode(file.read_bytes(), type=Listed)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError("replay publish", [f"`{file}` is no list of a replay"]) from error
     now = int(time.time() * 1000)
     made = sign(listed.request, private_key(key), by=by, reason=reason, reference="replay", now=now)

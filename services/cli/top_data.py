@@ -148,7 +148,7 @@ def ask(monitor: str, desk: str | None = None) -> Seen:
         health = msgspec.json.decode(_get(f"{base}/healthz"), type=_Health)
         pages = {s: msgspec.json.decode(_get(f"{base}/figures?window={s}&count=2"), type=Figures) for s in Size}
         windows = {size: page.windows[0 if size is Size.DAY else 1] for size, page in pages.items()}
-    except (msgspec.DecodeError, IndexError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise MonitorUnreachableError(f"`{monitor}` answers, but not as a monitor: the port of another?") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)

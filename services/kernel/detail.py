@@ -63,5 +63,5 @@ def read_detail(opened: bytes) -> Detail:
     """
     try:
         return msgspec.msgpack.decode(zlib.decompress(opened), type=Detail)
-    except (zlib.error, msgspec.DecodeError) as error:
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError("not sealed detail") from error

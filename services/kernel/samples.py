@@ -65,6 +65,6 @@ def load_samples(folder: Path) -> list[Sample]:
         for number, line in enumerate(file.read_bytes().splitlines(), 1):
             try:
                 samples.append(msgspec.json.decode(line, type=Sample))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ConfigError("samples", [f"`{file.name}` line {number}: {error}"]) from error
     return samples

@@ -56,6 +56,27 @@ def test_detect_says_which_line_is_wrong_and_not_what_stands_there() -> None:
     assert b"Qzv" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "detect",
+        "policy explain victim-support-gm --entry FILE",
+        "policy publish FILE",
+        "leak pack FILE OUT",
+        "replay publish FILE --by a --key KEY --reason agreed",
+    ],
+)
+def test_a_file_that_is_not_utf8_is_refused_in_one_line(tmp_path: Path, command: str) -> None:
+    broken = b'{"id": "a", "text": "\xff", "time": "\xff", "sha256": "\xff", "records": ["\xff"]}'
+    (tmp_path / "file").write_bytes(broken)
+    names = {"FILE": "file", "OUT": "out", "KEY": "key"}
+    arguments = [str(tmp_path / names[word]) if word in names else word for word in command.split()]
+    done = run(*arguments, stdin=broken, SR_KAFKA_BOOTSTRAP="127.0.0.1:1", SR_KAFKA_SECURITY_PROTOCOL="PLAINTEXT")
+    assert done.returncode in (Exit.USAGE, Exit.REFUSED)
+    assert len(done.stderr.splitlines()) <= 2, done.stderr
+    assert b"file" in done.stderr or b"line 1" in done.stderr
+
+
 def test_redact_writes_one_line_for_each_and_the_ledger_entries(tmp_path: Path) -> None:
     samples = [s for s in load_samples(ROOT / "samples") if s.topic.endswith("marac")]
     lines = [json.dumps(sample.value).encode() for sample in samples]
