@@ -25,6 +25,7 @@ from services.kernel.kafka.client import (
     queue,
     translate,
 )
+from services.kernel.kafka.reached import NOTE_S, Position, noted, readable
 from services.kernel.kafka.seams import Lease, Leftovers, Limits, Processor
 from services.kernel.progress import Progress
 from services.kernel.record import Batch, Inbound, Message, Outcome
@@ -33,8 +34,6 @@ from services.kernel.vocabulary import OutcomeKind, Reason
 __all__ = ["Lease", "Limits", "Loop", "Processor"]
 
 log = structlog.get_logger()
-
-Position = tuple[str, int]
 
 #: Seconds without a record that end a batch early. What comes while a batch commits makes up the next one.
 _PAUSE = 0.002
@@ -78,6 +77,7 @@ class Loop:
         self._aborts_in_a_row = 0
         self._refusal: SafeReportingError | None = None
         self._confirmed = True  # the broker shows the last commit
+        self._noted_at = time.monotonic()
         self._now = 0
 
     def start(self, topics: list[str]) -> None:
@@ -132,17 +132,8 @@ class Loop:
         if not self._confirm():  # 4
             self._replace_producer()
             return 0
-        try:
-            with telemetry.BATCH_SECONDS.labels(self._service, "transaction").time():
-                self._refusal = None
-                ends = {(record.topic, record.partition): record.offset for record, _ in finished}
-                self._producer.begin_transaction()
-                offsets = [TopicPartition(*position, offset + 1) for position, offset in ends.items()]
-                self._ask(self._producer.send_offsets_to_transaction, offsets, self._consumer.consumer_group_metadata())
-                self._send(finished)  # 5
-                self._ask(self._producer.commit_transaction)  # 6
-        except (KafkaException, StuckError) as error:
-            self._abort(error)
+        ends = {(record.topic, record.partition): record.offset + 1 for record, _ in finished}
+        if not self._transact([TopicPartition(*position, offset) for position, offset in ends.items()], finished):
             return 0
         self._settle(finished, ends)
         self._rewind(records[len(finished) :])
@@ -155,10 +146,15 @@ class Loop:
         return {position: max(offset, self._ends.get(position, 0)) for position, offset in self._next.items()}
 
     def _rest(self) -> None:
-        """Nothing to handle: that is progress where all was read. The producer's reports wait to be taken."""
+        """Nothing to handle: that is progress where all was read. Reports wait to be taken, the end to be noted."""
         self._producer.poll(0)
         if not self._confirm():
             self._replace_producer()
+        elif time.monotonic() - self._noted_at > NOTE_S:
+            self._noted_at = time.monotonic()
+            notes = noted(self._next, self._ends)
+            if notes and (self._lease is None or self._lease.facts(self._read_clock()) is not None):
+                self._confirmed = not self._transact(notes, [])
         if self._progress.joined and self._next.keys() <= self._ends.keys():
             self._progress.moved()
 
@@ -190,13 +186,10 @@ class Loop:
         return self._batch
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        committed = self._where(partitions)
-        for partition in committed:
-            self._hold(partition)
-        consumer.assign(committed)
+        consumer.assign(self._hold(self._where(partitions)))
         telemetry.ASSIGNED.labels(self._service).set(len(self._next))
         self._progress.joined = True
-        log.info("partitions_assigned", service=self._service, slot=self._slot, count=len(committed))
+        log.info("partitions_assigned", service=self._service, slot=self._slot, count=len(partitions))
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
@@ -240,7 +233,21 @@ class Loop:
                 "committing them: look at the deployment (schemas, keys, policy) before the data"
             )
 
-    # 4 and 5
+    # 4, 5 and 6
+
+    def _transact(self, offsets: list[TopicPartition], finished: list[tuple[Inbound, Outcome]]) -> bool:
+        """Commit offsets with what was made of the records; False where it was given up, to be done again."""
+        try:
+            with telemetry.BATCH_SECONDS.labels(self._service, "transaction").time():
+                self._refusal = None
+                self._producer.begin_transaction()
+                self._ask(self._producer.send_offsets_to_transaction, offsets, self._consumer.consumer_group_metadata())
+                self._send(finished)  # 5
+                self._ask(self._producer.commit_transaction)  # 6
+        except (KafkaException, StuckError) as error:
+            self._abort(error)
+            return False
+        return True
 
     def _confirm(self) -> bool:
         """True where the group is where the last commit left it, which is asked once.
@@ -325,9 +332,8 @@ class Loop:
                 self._leftovers.end(self._producer, self._ask, certain=True)
             except (KafkaException, StuckError) as error:
                 raise self._ask.unanswered(error, "the end of what was taken back") from error
-        for found in committed:
-            self._hold(found)
-            self._consumer.seek(TopicPartition(found.topic, found.partition, found.offset))
+        for found in self._hold(committed):
+            self._consumer.seek(found)
         self._confirmed = True
 
     def _where(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
@@ -343,19 +349,21 @@ class Loop:
             raise self._ask.unanswered(None, WHERE)
         return found
 
-    def _hold(self, partition: TopicPartition) -> None:
-        """Go on in a partition from its committed offset.
+    def _hold(self, committed: list[TopicPartition]) -> list[TopicPartition]:
+        """Go on in partitions from their committed offsets; where to read them from.
 
         Raises:
-            PositionError: it has none.
+            PositionError: one has none.
         """
-        if partition.error is not None or partition.offset < 0:
-            raise PositionError(
-                f"group `{self._service}` has no position in `{partition.topic}`[{partition.partition}]: "
-                "`safe-reporting topology apply` sets the first one"
-            )
-        self._next[partition.topic, partition.partition] = partition.offset
-        self._ends.pop((partition.topic, partition.partition), None)
+        for found in committed:
+            if found.error is not None or found.offset < 0:
+                raise PositionError(
+                    f"group `{self._service}` has no position in `{found.topic}`[{found.partition}]: "
+                    "`safe-reporting topology apply` sets the first one"
+                )
+            self._next[found.topic, found.partition] = found.offset
+            self._ends.pop((found.topic, found.partition), None)
+        return readable(self._consumer, committed, seconds=self._limits.answer)
 
     def _abort(self, error: KafkaException | StuckError) -> None:
         """Give the transaction up with its producer, which may have records of it on the way; fatal ends the process.
@@ -380,15 +388,13 @@ class Loop:
         self._aborts_in_a_row = 0
         self._confirmed = False
         self._progress.moved()
-        for position, offset in ends.items():
-            if position in self._next:
-                self._next[position] = offset + 1
+        self._next |= {position: offset for position, offset in ends.items() if position in self._next}
         for outcome in (done for _, done in finished if not done.canary):
             reason = outcome.reason.coarse.value if outcome.reason else "none"
             telemetry.RECORDS.labels(self._service, outcome.feed or "unknown", outcome.kind.value, reason).inc()
 
     def _rewind(self, records: list[Inbound]) -> None:
         """Seek the partitions of unfinished records back to their first one."""
-        for position in {(r.topic, r.partition) for r in records}:
+        for position, offset in {(r.topic, r.partition): r.offset for r in reversed(records)}.items():
             if position in self._next:
-                self._consumer.seek(TopicPartition(*position, self._next[position]))
+                self._consumer.seek(TopicPartition(*position, offset))
