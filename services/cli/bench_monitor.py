@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 from urllib.error import URLError
@@ -23,7 +23,7 @@ from services.cli.bench_ledger import made_up
 from services.kernel import ledger
 from services.kernel.errors import UnreachableError
 from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
-from services.kernel.kafka.reader import Sender
+from services.kernel.kafka.reader import Sender, read_all
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.record import Message
 
@@ -36,24 +36,21 @@ def monitor(
     rate: Annotated[int, typer.Option(min=20, help="Entries a second.")] = 1000,
     seconds: Annotated[int, typer.Option(min=5, help="Seconds that are measured.")] = 30,
     warm: Annotated[int, typer.Option(min=0, help="Seconds at this rate before.")] = 15,
+    behind: Annotated[int, typer.Option(min=0, help="Entries that wait for a monitor that was away.")] = 40_000,
     sealed: Annotated[int, typer.Option(min=0, help="Bytes of sealed detail in a redactor's entry.")] = 2200,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Measure the monitor's process on an embedded broker: idle first, then at a steady rate of entries of now."""
+    """Measure the monitor on an embedded broker: idle, at a steady rate of entries of now, and after standing still."""
     console = Console(highlight=False, stderr=True)
     with EmbeddedKafka(on_progress=console.print) as broker, tempfile.TemporaryDirectory() as folder:
         config = broker.client_config("admin")
         apply(config, load_topology(), profile="embedded")
-        (port,) = free_ports(1)
-        process = _start(broker, port, Path(folder) / "monitor.log")
-        try:
-            _wait_ready(process, port, Path(folder) / "monitor.log")
-            figures = {"idle_percent_of_a_core": _idle(process.pid, console)}
+        with _Monitor(broker, Path(folder)) as running:
+            figures = {"idle_percent_of_a_core": _idle(running, console)}
             with Sender(config) as sender:
-                figures |= _steady(process.pid, sender, rate, warm, seconds, sealed, console)
-        finally:
-            process.terminate()
-            process.wait()
+                figures |= _steady(running, sender, rate, warm, seconds, sealed, console)
+        if behind:
+            figures["caught_up_a_second"] = _caught_up(broker, Path(folder), behind, sealed, console)
     figures["percent_for_1000_entries_a_second"] = figures["percent_of_a_core"] / figures["entries_a_second"] * 1000
     if as_json:
         print(json.dumps(figures, indent=2))
@@ -64,50 +61,95 @@ def monitor(
     Console().print(table)
 
 
-def _start(broker: EmbeddedKafka, port: int, log: Path) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
-    environment |= broker.environment("monitor")
-    environment |= {"SR_METRICS_PORT": str(port), "SR_TOPOLOGY_PROFILE": "embedded"}
-    with log.open("ab") as out:
-        command = [sys.executable, "-m", "services.monitor.main"]
-        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # noqa: S603
+class _Monitor:
+    """The monitor as a process, ready where the context is entered."""
+
+    def __init__(self, broker: EmbeddedKafka, folder: Path) -> None:
+        (port,) = free_ports(1)
+        self._page = f"http://127.0.0.1:{port}"
+        self._log = folder / "monitor.log"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SR_")}
+        environment |= broker.environment("monitor")
+        environment |= {"SR_METRICS_PORT": str(port), "SR_TOPOLOGY_PROFILE": "embedded"}
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.monitor.main"],
+                env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
+
+    def __enter__(self) -> _Monitor:
+        self.wait("/readyz", lambda _: True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self, page: str, fits: Callable[[bytes], bool]) -> None:
+        """Return when the page answers and is as it should be."""
+        ends = time.monotonic() + _READY_S
+        while time.monotonic() < ends and self._process.poll() is None:
+            try:
+                with urlopen(self._page + page, timeout=5) as answer:  # noqa: S310 - our own page
+                    if fits(answer.read()):
+                        return
+            except (URLError, OSError):
+                pass
+            time.sleep(0.05)
+        raise UnreachableError(f"the monitor does not come so far:\n{self._log.read_text()[-2000:]}")
+
+    def processor_seconds(self) -> float:
+        """Seconds of processor time so far, the process's own and the kernel's for it (`/proc`, Linux)."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Bytes of memory in use."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    ends = time.monotonic() + _READY_S
-    while time.monotonic() < ends and process.poll() is None:
-        try:
-            with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
-                return
-        except (URLError, OSError):
-            time.sleep(0.3)
-    raise UnreachableError(f"the monitor was not ready:\n{log.read_text()[-2000:]}")
-
-
-def _idle(pid: int, console: Console, seconds: float = 10.0) -> float:
+def _idle(running: _Monitor, console: Console, seconds: float = 10.0) -> float:
     console.print("the monitor stands idle")
-    spent, started = _processor_seconds(pid), time.monotonic()
+    spent, started = running.processor_seconds(), time.monotonic()
     time.sleep(seconds)
-    return (_processor_seconds(pid) - spent) / (time.monotonic() - started) * 100
+    return (running.processor_seconds() - spent) / (time.monotonic() - started) * 100
 
 
 def _steady(
-    pid: int, sender: Sender, rate: int, warm: int, seconds: int, sealed: int, console: Console
+    running: _Monitor, sender: Sender, rate: int, warm: int, seconds: int, sealed: int, console: Console
 ) -> dict[str, float]:
     """Send `rate` entries a second, some each tick; figures of the time after the first `warm` seconds."""
-    bodies = made_up((warm + seconds) * rate, sealed=sealed, at=lambda _: time.time_ns() // 1_000_000)
-    ticks = track(range(warm), description="warming", console=console)
-    for _ in ticks:
+    bodies = made_up((warm + seconds) * rate, sealed=sealed, at=_now)
+    for _ in track(range(warm), description="warming", console=console):
         _second(sender, bodies, rate)
-    spent, started = _processor_seconds(pid), time.monotonic()
+    spent, started = running.processor_seconds(), time.monotonic()
     for _ in track(range(seconds), description="measuring", console=console):
         _second(sender, bodies, rate)
     taken = time.monotonic() - started
     return {
         "entries_a_second": seconds * rate / taken,
-        "percent_of_a_core": (_processor_seconds(pid) - spent) / taken * 100,
-        "memory_mb": _memory(pid) / 1e6,
+        "percent_of_a_core": (running.processor_seconds() - spent) / taken * 100,
+        "memory_mb": running.memory() / 1e6,
     }
+
+
+def _caught_up(broker: EmbeddedKafka, folder: Path, count: int, sealed: int, console: Console) -> float:
+    """Entries a second that a monitor takes in which finds `count` of them at its start."""
+    console.print(f"{count} entries wait for a monitor")
+    config = broker.client_config("admin")
+    end = sum(1 for _ in read_all(config, ledger.TOPIC, name="admin")) + count
+    with Sender(config, deadline=60.0) as sender:
+        for body in made_up(count, first=end - count, sealed=sealed, at=_now):
+            sender.send(Message(ledger.TOPIC, None, body), 0)
+    with _Monitor(broker, folder) as running:
+        started = time.perf_counter()
+        running.wait("/figures?window=1d&count=1", lambda body: json.loads(body)["applied"] == end - 1)
+        return count / (time.perf_counter() - started)
+
+
+def _now(_: int) -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _second(sender: Sender, bodies: Iterator[bytes], rate: int) -> None:
@@ -116,14 +158,3 @@ def _second(sender: Sender, bodies: Iterator[bytes], rate: int) -> None:
         for _ in range(rate * tick // ticks, rate * (tick + 1) // ticks):
             sender.send(Message(ledger.TOPIC, None, next(bodies)), 0)
         time.sleep(max(0.0, started + (tick + 1) * _TICK_S - time.monotonic()))
-
-
-def _processor_seconds(pid: int) -> float:
-    """Seconds of processor time of a process so far, its own and the kernel's for it (`/proc`, Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(pid: int) -> int:
-    """Bytes of memory in use."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ log = structlog.get_logger()
 NAME = "monitor"
 ALERTS = "ops.alert"
 _BATCH = 2000
-_WAIT_S = 1.0
+_WAIT_S, _LOOK_S = 1.0, 0.05
 #: Seconds until the broker must hold what was sent; then the process ends, and its successor reads again.
 _HELD_S = 30.0
 
@@ -41,7 +42,10 @@ class Ledger:
         self._tell = tell
         self._table: Any = self.app.Table("figures", key_type=bytes, value_type=bytes, partitions=1)
         self._alerts: Any = self.app.topic(ALERTS, key_serializer="raw", value_serializer="raw", value_type=bytes)
-        topic = self.app.topic(TOPIC, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
+        # no acknowledgements: the position is in the table, and what Faust commits for its group is asked by nobody
+        topic = self.app.topic(
+            TOPIC, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes, acks=False
+        )
         self.app.agent(topic, name="ledger")(self._read)
         self.app.timer(1.0)(self._look)
         self._seen: tuple[int | None, int | None, int] | None = None
@@ -57,7 +61,8 @@ class Ledger:
     @property
     def ready(self) -> bool:
         """Whether the table was read to its end and this instance holds the ledger's partition."""
-        return self.holds and not self.app.rebalancing and self.app.tables.recovery.completed.is_set()
+        app = self.app
+        return self.holds and not (app.rebalancing or app.in_recovery) and app.tables.recovery.completed.is_set()
 
     @property
     def mark(self) -> Mark:
@@ -94,9 +99,14 @@ class Ledger:
         return {(TOPIC, 0): self.mark.applied + 1}
 
     async def _read(self, stream: Any) -> None:
-        """Every batch of the stream. Faust would acknowledge a batch that raised, so a fault ends the process."""
+        """Every batch of the stream, each on a whole table: while others join the group, Faust reads it anew.
+
+        A fault ends the process: Faust would go on with the next batch.
+        """
         try:
             async for events in stream.take_events(_BATCH, within=_WAIT_S):
+                while not self.ready:
+                    await asyncio.sleep(_LOOK_S)
                 await self._take([_delivery(event) for event in events])
         except Exception as error:  # noqa: BLE001 - whatever it is, the state in the table is whole
             log.error("monitor_failed", code=type(error).__name__, where=telemetry.where(error))  # noqa: TRY400

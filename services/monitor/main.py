@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+import time
 from functools import partial
 
 import structlog
@@ -26,8 +27,8 @@ from services.monitor.watch import Watch, teller
 
 log = structlog.get_logger()
 
-#: Seconds to join the group and read the table, and to leave.
-_START_S, _STOP_S = 180.0, 10.0
+#: Seconds to join the group and read the table, to leave, and to read the table again when others join.
+_START_S, _STOP_S, _TABLE_S = 180.0, 10.0, 600.0
 
 
 def start(settings: Settings) -> None:
@@ -89,8 +90,14 @@ async def _run(ledger: Ledger, stop: service.Stop, *, slot: int) -> None:
         starting.result()
         ledger.began = True
         log.info("service_started", service=NAME, slot=slot)
+    unread: float | None = None
     while not stop() and not app.crashed and not app.should_stop:
         await asyncio.sleep(0.1)
+        unread = (unread or time.monotonic()) if ledger.holds and not ledger.ready else None
+        if (
+            unread and time.monotonic() - unread > _TABLE_S
+        ):  # Faust gives up after 30 s without an answer, and says nought
+            raise UnreachableError(f"the monitor could not read its table in {_TABLE_S:.0f} s: is the broker up?")
     crashed = app.crashed
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(app.stop(), _STOP_S)

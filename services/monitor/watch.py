@@ -196,8 +196,10 @@ class Watch:
         self._board.said(due, now=now)
 
     def _ask_end(self) -> None:
-        asked = self.now()
-        end, written = self._positions.end(TOPIC, seconds=ASK_S)
+        """Ask where the ledger ends. Where that is before what was taken in, it is another ledger: nothing is known."""
+        asked, before = self.now(), self._ledger.reached if self._ledger.ready else 0
+        told, written = self._positions.end(TOPIC, seconds=ASK_S)
+        end = told if told >= before else None
         now = time.monotonic()
         reached = self._ledger.reached if self._ledger.ready else None
         own = self._memory.see(Position("monitor", TOPIC, 0, reached, end, written=written), now=now)

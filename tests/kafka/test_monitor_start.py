@@ -1,7 +1,8 @@
-"""What the monitor reads while it starts is counted once, wherever its group stands and however long a seek takes."""
+"""What the monitor reads while it starts, or while others join its group, is counted once."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,3 +53,61 @@ def test_a_slow_seek_loses_nothing(broker: EmbeddedKafka, tmp_path: Path, slow: 
         assert sum(chain["entries"] for chain in found["chains"]) == end
     finally:
         monitor.kill()
+
+
+class Flow(threading.Thread):
+    """Entries of now, of so many feeds that each step changes hundreds of values."""
+
+    def __init__(self, config: dict[str, str], first: int) -> None:
+        super().__init__(daemon=True)
+        self._config, self._first = config, first
+        self.enough = threading.Event()
+        self.sent = 0
+
+    def run(self) -> None:
+        bodies = entries(1_000_000, self._first)
+        with Sender(self._config, deadline=60.0) as sender:
+            while not self.enough.wait(0.1):
+                for _ in range(60):
+                    body = orjson.loads(next(bodies)) | {"time": rfc3339(int(time.time() * 1000))}
+                    body["feed"] = f"feed-{self.sent % 200}"
+                    sender.send(Message(TOPIC, None, orjson.dumps(body)), 0)
+                    self.sent += 1
+
+
+def test_who_joins_and_leaves_changes_no_figure(broker: EmbeddedKafka, tmp_path: Path) -> None:
+    config = broker.client_config("admin")
+    first = sum(1 for _ in read_all(config, TOPIC, name="admin"))
+    folders = [tmp_path / str(slot) for slot in range(2)]
+    for folder in folders:
+        folder.mkdir()
+    monitors = [Monitor(broker, folders[0], SR_SLOT="0")]
+    flow = Flow(config, first)
+    flow.start()
+    try:
+        monitors[0].caught_up(first + 500)
+        monitors.append(Monitor(broker, folders[1], SR_SLOT="1"))
+        time.sleep(5)
+        for number in range(8):  # the other one joins and leaves; in the end the first one does
+            monitor = monitors[0 if number > 5 else 1]
+            monitor.kill()
+            time.sleep(7 + number * 0.3)  # longer than its session
+            monitor.start()
+            time.sleep(3 + number * 0.3)
+        flow.enough.set()
+        flow.join(60)
+        total = sum(1 for _ in read_all(config, TOPIC, name="admin"))
+        assert total == first + flow.sent > first + 10_000
+        ends = time.monotonic() + 90
+        while not (known := [f for m in monitors if (f := m.figures()).get("behind") == 0]):
+            assert time.monotonic() < ends, [m.log.read_text()[-1500:] for m in monitors]
+            time.sleep(0.3)
+        (found,) = known
+        counted = [window["total"]["entries"] for window in found["windows"] if window["total"] is not None]
+        assert (found["applied"], sum(counted)) == (total - 1, total)
+        chains = found["chains"]
+        assert sum(chain["entries"] for chain in chains) == total
+        assert sum(chain["gaps"] + chain["doubles"] for chain in chains) == 0
+    finally:
+        for monitor in monitors:
+            monitor.kill()

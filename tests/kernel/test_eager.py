@@ -53,12 +53,36 @@ def test_what_need_not_wait_ends(kind: type[Any]) -> None:
     run(scenario())
 
 
-def test_what_need_not_wait_makes_no_task_and_gives_no_turn() -> None:
+def test_what_need_not_wait_makes_one_task_at_most() -> None:
     async def scenario() -> None:
-        turns = []
-        asyncio.get_running_loop().call_soon(turns.append, 1)
+        made: list[object] = []
+
+        def factory(loop: asyncio.AbstractEventLoop, coro: Any, **settings: Any) -> asyncio.Task[Any]:
+            made.append(coro)
+            return asyncio.Task(coro, loop=loop, **settings)
+
+        asyncio.get_running_loop().set_task_factory(factory)
         await EagerService().wait_first(Handing().over(), asyncio.Event().wait())
-        assert (turns, len(asyncio.all_tasks())) == ([], 1)
+        assert len(made) <= 1
+        made.clear()
+        await Service().wait_first(Handing().over(), asyncio.Event().wait())
+        assert len(made) == 4
+
+    run(scenario())
+
+
+@BOTH
+def test_what_waits_with_a_deadline_of_its_own_meets_it_alone(kind: type[Any]) -> None:
+    async def impatient() -> str:
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), 0.01)
+        except TimeoutError:
+            return "met"
+        return "ended"
+
+    async def scenario() -> None:
+        found = await kind().wait_first(impatient(), asyncio.Event().wait())
+        assert found.results == ["met"]
 
     run(scenario())
 

@@ -216,6 +216,20 @@ def test_behind_a_transaction_that_does_not_end_nothing_is_known(
     assert [one.topic for one in watch._board.standing()] == ["redacted"]
 
 
+def test_a_ledger_that_ends_before_what_was_taken_in_is_not_known(
+    watch: Watch, ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker(watch).ends = (ledger.reached, ledger.reached)
+    watch._look()
+    assert watch.behind() == 0
+    broker(watch).ends = (3, 3)  # deleted and made anew: Kafka counts from zero, and all of it would be left out
+    watch._look()
+    assert (watch.behind(), watch.reach().until) == (None, None)
+    later(monkeypatch, 30)
+    watch._look()
+    assert "lag_unknown" in said
+
+
 def test_an_alert_that_could_not_be_sent_is_said_at_the_next_look(
     watch: Watch, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,9 +73,8 @@ class CommittedConsumer(EagerService, driver.Consumer):
         self._sought = True
 
     def pause_partitions(self, tps: Iterable[TP]) -> None:
-        """As Faust's; where the input is among them, it has to seek again. Faust empties their queues as well."""
+        """As Faust's; where the input is among them, it has to seek again."""
         super().pause_partitions(tps)
-        self._buffered_partitions.difference_update(tps)
         if self._input().intersection(tps):
             self._sought = False
 
@@ -90,9 +89,14 @@ class CommittedConsumer(EagerService, driver.Consumer):
             return
         for place in self._input():
             offset = self.app.positions()[place.topic, place.partition]
-            self._thread.seek(place, offset)
+            self._thread.thread_loop.call_soon_threadsafe(self._thread.seek, place, offset)
             self._read_offset[place] = offset
         super().resume_partitions(self._input())
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """As Faust's, but for the input, which waits for room in its queue: Faust would read nothing for a second."""
+        if tuple(tp) not in self.app.positions():
+            super().on_buffer_full(tp)
 
     def _input(self) -> set[TP]:
         return {place for place in self.assignment() if tuple(place) in self.app.positions()}
@@ -136,6 +140,7 @@ def new_app(name: str, config: Mapping[str, str], *, slot: int, positions: Posit
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.5,
         broker_request_timeout=30.0,
+        broker_max_poll_interval=2_000_000.0,  # an instance that waits for its turn does not poll
         consumer_group_instance_id=f"{name}-{slot}",
         consumer_auto_offset_reset="earliest",
         topic_allow_declare=False,

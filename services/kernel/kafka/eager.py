@@ -1,10 +1,10 @@
-"""A Faust service whose waits begin at once, and make no task where there is nothing to wait for."""
+"""A Faust service that waits with one task for what seldom has to be waited for."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import types
-from collections.abc import Coroutine, Generator
 from typing import Any
 
 from mode import Service
@@ -12,7 +12,7 @@ from mode.services import WaitArgT, WaitResults
 
 
 class EagerService(Service):
-    """Takes the first step of what it waits for itself, as the eager tasks of Python 3.12 do.
+    """Begins the first of what it waits for, and makes tasks for the others where it is not done at once.
 
     Faust's consumer hands each record over in a wait of two: until there is room for it, or the flow is suspended.
     Nearly always there is room; Faust makes four tasks for each record all the same. `safe-reporting bench monitor`
@@ -25,29 +25,36 @@ class EagerService(Service):
         if not isinstance(first, types.CoroutineType):
             return await super().wait_first(*coros, timeout=timeout)
         try:
-            waits_for = first.send(None)
-        except BaseException as end:
-            for other in others:
-                if isinstance(other, types.CoroutineType):
-                    other.close()
-            if not isinstance(end, StopIteration):
-                raise
-            return WaitResults([first], [end.value], False)
-        return await super().wait_first(_rest(first, waits_for), *others, timeout=timeout)
+            begun = await _begun(first)
+        except BaseException:
+            _leave(others)
+            raise
+        if not begun.done():
+            return await super().wait_first(begun, *others, timeout=timeout)
+        _leave(others)
+        return WaitResults([first], [begun.result()], False)
 
 
-async def _rest(begun: Coroutine[Any, Any, Any], waits_for: asyncio.Future[Any] | None) -> Any:
-    """What is left of a coroutine that was begun, and waits."""
-    return await _going_on(begun, waits_for)
+def _leave(unawaited: list[WaitArgT]) -> None:
+    for one in unawaited:
+        if isinstance(one, types.CoroutineType):
+            one.close()
 
 
-@types.coroutine
-def _going_on(
-    begun: Coroutine[Any, Any, Any], waits_for: asyncio.Future[Any] | None
-) -> Generator[asyncio.Future[Any] | None, None, Any]:
-    try:
-        yield waits_for
-    except BaseException:
-        begun.close()
-        raise
-    return (yield from begun.__await__())
+if sys.version_info >= (3, 12):
+
+    async def _begun(coroutine: types.CoroutineType[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that took its first step here, and is done where that was all."""
+        return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), eager_start=True)
+
+else:
+
+    async def _begun(coroutine: types.CoroutineType[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that took its first step in one turn of the loop, and is done where that was all."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        try:
+            await asyncio.sleep(0)
+        except BaseException:
+            task.cancel()
+            raise
+        return task
