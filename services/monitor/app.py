@@ -107,7 +107,10 @@ class Ledger:
             async for events in stream.take_events(_BATCH, within=_WAIT_S):
                 while not self.ready:
                     await asyncio.sleep(_LOOK_S)
-                await self._take([_delivery(event) for event in events])
+                # those of an earlier assignment come again, from the table's position: it may lie before them
+                events = [e for e in events if e.message.generation_id == self.app.consumer_generation_id]
+                if events:
+                    await self._take([_delivery(event) for event in events])
         except Exception as error:  # noqa: BLE001 - whatever it is, the state in the table is whole
             log.error("monitor_failed", code=type(error).__name__, where=telemetry.where(error))  # noqa: TRY400
             os._exit(Exit.UNREACHABLE)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 
 from services.kernel import telemetry
-from services.kernel.errors import UnreachableError
+from services.kernel.errors import Exit, UnreachableError
 from services.kernel.kafka import service
 from services.kernel.kafka import topology as kafka
 from services.kernel.settings import Settings, load_settings
@@ -27,8 +29,8 @@ from services.monitor.watch import Watch, teller
 
 log = structlog.get_logger()
 
-#: Seconds to join the group and read the table, to leave, and to read the table again when others join.
-_START_S, _STOP_S, _TABLE_S = 180.0, 10.0, 600.0
+#: Seconds to join the group and read the table, to leave, and to come on where there is more or others join.
+_START_S, _STOP_S, _STUCK_S = 180.0, 10.0, 600.0
 
 
 def start(settings: Settings) -> None:
@@ -63,7 +65,7 @@ def start(settings: Settings) -> None:
     for part in parts.values():
         part.start()
     try:
-        loop.run_until_complete(_run(ledger, stop, slot=settings.slot))
+        loop.run_until_complete(_run(ledger, stop, slot=settings.slot, healthy=watch.healthy))
     finally:
         watch.close()
         for part in parts.values():
@@ -71,8 +73,11 @@ def start(settings: Settings) -> None:
         loop.close()
 
 
-async def _run(ledger: Ledger, stop: service.Stop, *, slot: int) -> None:
+async def _run(ledger: Ledger, stop: service.Stop, *, slot: int, healthy: Callable[[], bool]) -> None:
     """Start, watch over and stop the application; each within its deadline.
+
+    Faust gives a start up after 30 s without an answer, and its reader may end; both in silence. So an application that
+    does not come on ends, and another instance takes over.
 
     A stop that takes too long is no fault: what the table holds is whole at any moment.
 
@@ -90,14 +95,14 @@ async def _run(ledger: Ledger, stop: service.Stop, *, slot: int) -> None:
         starting.result()
         ledger.began = True
         log.info("service_started", service=NAME, slot=slot)
-    unread: float | None = None
+    well = time.monotonic()
     while not stop() and not app.crashed and not app.should_stop:
         await asyncio.sleep(0.1)
-        unread = (unread or time.monotonic()) if ledger.holds and not ledger.ready else None
-        if (
-            unread and time.monotonic() - unread > _TABLE_S
-        ):  # Faust gives up after 30 s without an answer, and says nought
-            raise UnreachableError(f"the monitor could not read its table in {_TABLE_S:.0f} s: is the broker up?")
+        joining = not ledger.holds and (app.rebalancing or app.in_recovery)
+        if healthy() and not joining:
+            well = time.monotonic()
+        elif time.monotonic() - well > _STUCK_S:
+            raise UnreachableError(f"the monitor has not come on for {_STUCK_S:.0f} s: is the broker up?")
     crashed = app.crashed
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(app.stop(), _STOP_S)
@@ -112,5 +117,13 @@ def _thread_failed(failed: threading.ExceptHookArgs) -> None:
     log.warning("thread_failed", code=failed.exc_type.__name__, where=place)
 
 
+def run() -> None:
+    """The process: where it failed, threads of its application wait for ever, and would keep its place in the group."""
+    code = service.main(start, settings=load_settings)
+    if code != Exit.DONE:
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(service.main(start, settings=load_settings))
+    run()

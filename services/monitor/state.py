@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.kernel.kafka.client import PositionError
 from services.monitor.chain import Chain, Finding, Verdict, join
 from services.monitor.entry import Delivery, Entry, Source, read
 from services.monitor.windows import Figures, Place, Size, count, place
@@ -96,10 +97,13 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
         deliveries: records in the order of their offsets; the first may lie at or before the mark (a replay).
         keys: every key of the table, asked only when windows may have become too old.
 
-    1. Leave out what the mark says was taken in.
+    1. Leave out what the mark says was taken in; what is newer than all that was taken in cannot be that.
     2. Join each entry to its chain; a double changes no figure.
     3. Count it in its cell of each size; what was planted is no record.
     4. Write cells, then what became too old, then chains, then the mark.
+
+    Raises:
+        PositionError: the topic is another than that of the table.
     """
     mark = read_mark(table)
     before = mark.newest
@@ -107,6 +111,8 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
     chains: dict[bytes, Chain] = {}
     for delivery in deliveries:
         if delivery.offset <= mark.applied:  # 1
+            if delivery.appended > mark.newest:
+                raise PositionError("the ledger was made anew: the table speaks of another one")
             continue
         mark.applied = delivery.offset
         mark.known_from = delivery.appended if mark.known_from < 0 else mark.known_from

@@ -1,4 +1,4 @@
-"""A service that notes every half second how far it has read, and not every ten minutes.
+"""A service that notes three times a second how far it has read, and not every ten minutes.
 
 `python -m tests.kafka.noting`: topics of the test expire when it says so.
 """
@@ -9,10 +9,10 @@ import importlib
 import os
 import sys
 
-from services.kernel.kafka import loop, service
+from services.kernel.kafka import reached, service
 from services.kernel.settings import load_settings
 
 if __name__ == "__main__":
-    loop.NOTE_S = 0.5
+    reached.NOTE_S = 0.3
     name = os.environ["SR_KAFKA_USERNAME"]
     sys.exit(service.main(importlib.import_module(f"services.{name}.main").start, settings=load_settings))

@@ -1,4 +1,4 @@
-"""The monitor, for which the moment before or after its seek (`TEST_SLOW`) lasts three seconds.
+"""The monitor, for which the moment before or after its seek (`TEST_SLOW`) lasts three seconds, or for ever.
 
 `python -m tests.kafka.slow_seek`: what else goes on in that moment has the time to.
 """
@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 
-from services.kernel.kafka import service
 from services.kernel.kafka.committed import CommittedConsumer, CommittedTransport
-from services.kernel.settings import load_settings
-from services.monitor.main import start
+from services.monitor import main
 
 
 class SlowConsumer(CommittedConsumer):
@@ -20,8 +17,8 @@ class SlowConsumer(CommittedConsumer):
 
     async def perform_seek(self) -> None:
         """Seek, slowly."""
-        if os.environ["TEST_SLOW"] == "before":
-            await asyncio.sleep(3.0)
+        if os.environ["TEST_SLOW"] != "after":
+            await asyncio.sleep(3.0 if os.environ["TEST_SLOW"] == "before" else 1e6)
         await super().perform_seek()
         if os.environ["TEST_SLOW"] == "after":
             await asyncio.sleep(3.0)
@@ -29,4 +26,5 @@ class SlowConsumer(CommittedConsumer):
 
 if __name__ == "__main__":
     CommittedTransport.Consumer = SlowConsumer
-    sys.exit(service.main(start, settings=load_settings))
+    main._START_S = 20.0
+    main.run()

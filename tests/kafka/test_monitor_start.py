@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from services.kernel.errors import Exit
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import Sender, read_all
 from services.kernel.kafka.topology import apply, load_topology
@@ -51,6 +52,15 @@ def test_a_slow_seek_loses_nothing(broker: EmbeddedKafka, tmp_path: Path, slow: 
         counted = [window["total"]["entries"] for window in found["windows"] if window["total"] is not None]
         assert sum(counted) == end
         assert sum(chain["entries"] for chain in found["chains"]) == end
+    finally:
+        monitor.kill()
+
+
+def test_a_start_that_does_not_come_on_ends_the_process(broker: EmbeddedKafka, tmp_path: Path) -> None:
+    monitor = Monitor(broker, tmp_path, module="tests.kafka.slow_seek", TEST_SLOW="for ever")
+    try:
+        assert monitor.process.wait(60) == Exit.UNREACHABLE
+        assert "did not start within" in monitor.log.read_text()
     finally:
         monitor.kill()
 

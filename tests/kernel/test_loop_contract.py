@@ -363,6 +363,29 @@ def test_progress_is_a_commit_or_an_end_that_was_reached_and_being_closed_is_non
     assert not progress.joined
 
 
+def test_what_was_read_again_was_not_read_to_the_end() -> None:
+    loop = make(FakeBroker())
+    loop.cycle()
+    loop._lease = Closed()
+    read = loop._poll()
+    loop._ends[TOPIC, 0] = 9  # its end came behind them
+    loop._rewind(read)
+    assert loop.positions() == {(TOPIC, 0): 3}
+    assert [record.offset for record in loop._poll()] == [record.offset for record in read]
+
+
+def test_a_note_of_a_partition_whose_records_are_at_hand_is_not_written() -> None:
+    broker = FakeBroker()
+    loop = make(broker)
+    loop.cycle()
+    loop._notes._last -= 601
+    told: list[str] = []
+    due = loop._notes.due
+    loop._notes.due = lambda *about, but: told.extend(map(str, but)) or due(*about, but=but)  # type: ignore
+    loop.cycle()
+    assert told == [str((TOPIC, 0))]
+
+
 def test_an_outcome_larger_than_its_topic_allows_is_quarantined_as_oversize() -> None:
     broker = FakeBroker()
     loop = make(broker, message_bytes=lambda topic: 10 if topic == "redacted" else 1000)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.kernel.kafka.client import PositionError
 from services.monitor import windows
 from services.monitor.chain import Chain, Verdict, join
 from services.monitor.entry import Delivery, read
@@ -156,6 +157,14 @@ def test_late_and_early_entries_are_told_in_the_window_of_their_arrival(appended
     assert found is late
     begins = NOW if late is None else appended
     assert where.start == begins - begins % MINUTE
+
+
+def test_an_entry_that_is_newer_than_all_and_stands_before_them_is_of_another_ledger() -> None:
+    table = straight(DELIVERIES)
+    with pytest.raises(PositionError):
+        advance(table.get, [Delivery(3, DELIVERIES[-1].appended + 1, DELIVERIES[0].value)])
+    assert table == straight(DELIVERIES)
+    advance(table.get, DELIVERIES)  # read again from anywhere: nothing
 
 
 def test_windows_that_are_over_for_long_are_dropped() -> None:

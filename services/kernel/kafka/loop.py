@@ -25,7 +25,7 @@ from services.kernel.kafka.client import (
     queue,
     translate,
 )
-from services.kernel.kafka.reached import NOTE_S, Position, noted, readable
+from services.kernel.kafka.reached import Notes, Position, readable
 from services.kernel.kafka.seams import Lease, Leftovers, Limits, Processor
 from services.kernel.progress import Progress
 from services.kernel.record import Batch, Inbound, Message, Outcome
@@ -77,7 +77,7 @@ class Loop:
         self._aborts_in_a_row = 0
         self._refusal: SafeReportingError | None = None
         self._confirmed = True  # the broker shows the last commit
-        self._noted_at = time.monotonic()
+        self._notes = Notes()
         self._now = 0
 
     def start(self, topics: list[str]) -> None:
@@ -133,7 +133,9 @@ class Loop:
             self._replace_producer()
             return 0
         ends = {(record.topic, record.partition): record.offset + 1 for record, _ in finished}
-        if not self._transact([TopicPartition(*position, offset) for position, offset in ends.items()], finished):
+        offsets = [TopicPartition(*position, offset) for position, offset in ends.items()]
+        notes = self._notes.due(self._next, self._ends, but={(record.topic, record.partition) for record in records})
+        if not self._transact(offsets + notes, finished):
             return 0
         self._settle(finished, ends)
         self._rewind(records[len(finished) :])
@@ -146,15 +148,10 @@ class Loop:
         return {position: max(offset, self._ends.get(position, 0)) for position, offset in self._next.items()}
 
     def _rest(self) -> None:
-        """Nothing to handle: that is progress where all was read. Reports wait to be taken, the end to be noted."""
+        """Nothing to handle: that is progress where all was read. The producer's reports wait to be taken."""
         self._producer.poll(0)
         if not self._confirm():
             self._replace_producer()
-        elif time.monotonic() - self._noted_at > NOTE_S:
-            self._noted_at = time.monotonic()
-            notes = noted(self._next, self._ends)
-            if notes and (self._lease is None or self._lease.facts(self._read_clock()) is not None):
-                self._confirmed = not self._transact(notes, [])
         if self._progress.joined and self._next.keys() <= self._ends.keys():
             self._progress.moved()
 
@@ -398,3 +395,4 @@ class Loop:
         for position, offset in {(r.topic, r.partition): r.offset for r in reversed(records)}.items():
             if position in self._next:
                 self._consumer.seek(TopicPartition(*position, offset))
+                self._ends.pop(position, None)
