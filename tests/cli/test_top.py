@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import ThreadingHTTPServer
@@ -85,6 +86,7 @@ class Monitor:
 def monitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitor]:
     monkeypatch.setattr(module, "Positions", Broker)
     monkeypatch.setattr(module, "send", lambda *_, **__: None)
+    monkeypatch.setattr(module, "FRESH_S", 600.0)  # it looks once, and a busy machine takes its time
     monkeypatch.setattr(top_app, "EVERY_S", 0.1)
     made = Monitor()
     yield made
@@ -256,7 +258,8 @@ def screen(address: str, act: Callable[[Pilot[None]], Awaitable[None]]) -> None:
 
 async def until(pilot: Pilot[None], word: str) -> str:
     """What is on the screen once `word` is."""
-    for _ in range(200):
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
         said = "\n".join(str(pilot.app.query_one(name, Static).render()) for name in ("#state", "#body"))
         if word in said:
             return said
