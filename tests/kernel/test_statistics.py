@@ -52,12 +52,25 @@ def test_the_transaction_is_told_in_words_of_a_closed_list() -> None:
     take = told.statistics.producer()["stats_cb"]
     take(report(msg_cnt=3, msg_size=900, eos={"txn_state": "BeginCommit", "txn_stateage": 1500}))
     lines = told.lines()
-    assert 'safe_reporting_transaction_state_seconds{service="router",state="committing"} 1.5' in lines
+    assert 'safe_reporting_transaction_state_seconds{service="router",state="committing"} 0.0' in lines
     assert 'safe_reporting_producer_queue_messages{service="router"} 3.0' in lines
     assert 'safe_reporting_producer_queue_bytes{service="router"} 900.0' in lines
     take(report(eos={"txn_state": "SomethingNew", "txn_stateage": 1}))
     states = [line for line in told.lines() if "transaction_state" in line]
-    assert states == ['safe_reporting_transaction_state_seconds{service="router",state="starting"} 0.001']
+    assert states == ['safe_reporting_transaction_state_seconds{service="router",state="starting"} 0.0']
+
+
+def test_a_transaction_is_as_old_as_its_state_without_a_message_whatever_the_library_says() -> None:
+    told = Told()
+    take = told.statistics.producer()["stats_cb"]
+    ages = []
+    for now, state, sent in [(0, "InTransaction", 5), (5, "InTransaction", 9), (10, "InTransaction", 9),
+                             (15, "BeginCommit", 9), (40, "BeginCommit", 9), (45, "Ready", 9)]:  # fmt: skip
+        told.now = float(now)
+        take(report(txmsgs=sent, eos={"txn_state": state, "txn_stateage": 10_001_275}))
+        (line,) = [line for line in told.lines() if "transaction_state" in line]
+        ages.append(float(line.split()[-1]))
+    assert ages == [0, 0, 5, 0, 25, 0]
 
 
 def test_an_old_report_is_told_no_more() -> None:

@@ -42,6 +42,7 @@ class Statistics(AtScrape):
         self._service = service
         self._clock = clock
         self._told: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._transaction: tuple[object, float] = (None, clock())  # its state, and since when
         self.positions: Callable[[], Offsets] = dict
 
     def consumer(self) -> dict[str, Any]:
@@ -59,6 +60,11 @@ class Statistics(AtScrape):
         said = orjson.loads(text)
         if client == "consumer":
             said["lags"] = _lags(said, self.positions())
+        else:
+            # librdkafka's `txn_stateage` is the machine's uptime. Where messages went out it is another transaction.
+            state = said.get("eos", {}).get("txn_state"), said.get("txmsgs")
+            if state != self._transaction[0]:
+                self._transaction = state, self._clock()
         self._told[client] = self._clock(), said
 
     def _fresh(self) -> dict[str, dict[str, Any]]:
@@ -115,7 +121,7 @@ class Statistics(AtScrape):
             labels=["service", "state"],
         )  # fmt: skip
         word = STATES.get(eos.get("txn_state", ""), OTHER)
-        state.add_metric([self._service, word], eos.get("txn_stateage", 0) / 1000)
+        state.add_metric([self._service, word], self._told["producer"][0] - self._transaction[1])
         yield state
 
     def _one(self, kind: type[Any], name: str, text: str, value: float) -> Any:
