@@ -23,7 +23,8 @@ from services.cli.bench_ledger import made_up
 from services.kernel import ledger
 from services.kernel.errors import UnreachableError
 from services.kernel.kafka.embedded import EmbeddedKafka, free_ports
-from services.kernel.kafka.reader import Sender, read_all
+from services.kernel.kafka.reader import Sender
+from services.kernel.kafka.stretch import written
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.record import Message
 
@@ -138,7 +139,7 @@ def _caught_up(broker: EmbeddedKafka, folder: Path, count: int, sealed: int, con
     """Entries a second that a monitor takes in which finds `count` of them at its start."""
     console.print(f"{count} entries wait for a monitor")
     config = broker.client_config("admin")
-    end = sum(1 for _ in read_all(config, ledger.TOPIC, name="admin")) + count
+    end = written(config, ledger.TOPIC, name="admin") + count
     with Sender(config, deadline=60.0) as sender:
         for body in made_up(count, first=end - count, sealed=sealed, at=_now):
             sender.send(Message(ledger.TOPIC, None, body), 0)

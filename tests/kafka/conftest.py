@@ -19,6 +19,14 @@ def broker() -> Iterator[EmbeddedKafka]:
         yield kafka
 
 
+@pytest.fixture
+def own() -> Iterator[EmbeddedKafka]:
+    """A broker of a test's own: nobody else writes, and its topics may expire."""
+    with EmbeddedKafka() as kafka:
+        apply(kafka.client_config("admin"), load_topology(), profile="embedded")
+        yield kafka
+
+
 @pytest.fixture(scope="module")
 def pipeline() -> Iterator[Pipeline]:
     """A pipeline on a broker of its own, for a module that closes the gate; others have their own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from confluent_kafka import OFFSET_END, Consumer, TopicPartition
@@ -13,7 +13,6 @@ from services.cli.bench_parts import numbered
 from services.cli.pipeline import Pipeline
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.reader import send_together
-from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
 from services.kernel.record import Message
 from services.kernel.samples import load_samples
@@ -21,14 +20,6 @@ from services.kernel.samples import load_samples
 pytestmark = pytest.mark.kafka
 
 INPUT, PART = "agency.gmp.police-crime", 2
-
-
-@pytest.fixture
-def own() -> Iterator[EmbeddedKafka]:
-    """A broker of its own: its topic expires."""
-    with EmbeddedKafka() as broker:
-        apply(broker.client_config("admin"), load_topology(), profile="embedded")
-        yield broker
 
 
 def records(count: int, first: int) -> list[Message]:

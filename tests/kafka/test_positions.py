@@ -14,21 +14,12 @@ from confluent_kafka import Consumer, TopicPartition
 from services.kernel.kafka.client import transactional_producer
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.lag import Position, Positions
-from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.ledger import TOPIC
 from tests.kafka.monitor_process import Monitor
 
 pytestmark = pytest.mark.kafka
 
 INPUT = "agency.gmp.police-crime"
-
-
-@pytest.fixture
-def own() -> Iterator[EmbeddedKafka]:
-    """A broker of its own: nobody else writes."""
-    with EmbeddedKafka() as broker:
-        apply(broker.client_config("admin"), load_topology(), profile="embedded")
-        yield broker
 
 
 @contextmanager
