@@ -11,12 +11,17 @@ from services.kernel.record import Message
 SCHEMA = "urn:safe-reporting:message:supersede:1.0"
 
 
+def own_key(key: str) -> str:
+    """The key of the message that asks for the deletion of `key`."""
+    return hashlib.sha256(f"supersede {key}".encode()).hexdigest()[:32]
+
+
 def messages(topic: str, key: str, *, now: int) -> tuple[Message, Message]:
     """The message that asks for the deletion of `key`, and the tombstone that removes it from the topic.
 
     The first has a key of its own, so that the tombstone does not remove it as well.
     """
-    own = hashlib.sha256(f"supersede {key}".encode()).hexdigest()[:32]
+    own = own_key(key)
     body = {"v": 1, "key": key, "action": "delete", "time": rfc3339(now)}
     headers = (
         ("ce_specversion", b"1.0"),

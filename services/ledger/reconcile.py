@@ -20,10 +20,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Connection
 
+from services.kernel import supersede
 from services.kernel.errors import RefusedError
 from services.kernel.ledger import RECONCILED
 from services.ledger import tables
 from services.ledger.entries import CHAINED
+from services.ledger.recall import SERVICE as RECALL
 from services.ledger.tree import Frontier
 from services.ledger.verify import pages
 
@@ -116,6 +118,8 @@ def said(connection: Connection, settled: Settled, *, watched: Callable[[Iterato
             if "key" in decision:  # of what was let out, or is recalled
                 hashed = found.keys.setdefault(decision["partner"], array("Q"))
                 hashed.append(_hash(decision["key"].encode()))
+                if entry["service"] == RECALL:  # the message that asks for the deletion has a key of its own
+                    hashed.append(_hash(supersede.own_key(decision["key"]).encode()))
         source = entry["source"]
         if row["idx"] >= settled.leaves and entry["service"] in CHAINED and source is not None:
             place = entry["service"], source["topic"], source["partition"]

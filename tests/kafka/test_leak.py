@@ -74,6 +74,15 @@ def test_partners_are_told_the_same_whatever_the_cause(pipeline: Pipeline) -> No
     assert {tuple(sorted(one)) for one in told} == {("action", "key", "time", "v")}
 
 
+def test_what_a_recall_sent_is_whole_for_the_auditor(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    drill.caught_up(pipeline)
+    for name, value in pipeline.broker.environment("cli-auditor").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SR_LEDGER_DATABASE", pipeline.ledger_database)
+    done = CliRunner().invoke(app, ["audit", "reconcile"])
+    assert done.exit_code == 0, (done.output, done.exception)
+
+
 def test_a_second_recall_sends_nothing_and_a_case_is_no_copy(pipeline: Pipeline, tmp_path: Path) -> None:
     file = tmp_path / "trace.json"
     done = run(pipeline, "trace", str(file), "--by", "A1", typed="qarvonia\n")

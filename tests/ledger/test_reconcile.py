@@ -9,11 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.kernel import ledger, supersede
 from services.kernel.errors import RefusedError
 from services.ledger import reconcile
 from services.ledger.reconcile import Compared, Settled, compare, delivered, read_statement, statement
 from services.ledger.store import Store
-from tests.ledger.helpers import append, entries, key, url
+from tests.ledger.helpers import NOW, append, entries, key, record, url
 
 PLACE = ("redactor", "agency.gmp.marac", 0)
 
@@ -66,6 +67,22 @@ def test_a_partner_topic_holds_no_key_that_was_not_let_out(tmp_path: Path) -> No
     other = key("victim-support-gm", 1).encode()
     assert delivered("idva-service", [*mine, other, None, b"\xff"], known).unknown == 3
     assert delivered("idva-service", mine, ()).unknown == 3
+
+
+def test_what_a_recall_sends_is_let_out_by_its_entry_and_by_no_other(tmp_path: Path) -> None:
+    copy = key("idva-service", 1)
+    made = ledger.recall(record(1), [("idva-service", copy)], source=("redacted", 1, 0), reference="t", by="A1", now=NOW)
+    sent = [message.key for message in supersede.messages("partner.idva-service", copy, now=NOW)]
+    with Store(url(tmp_path)) as store:
+        append(store, list(entries(40)))
+        with store.connection() as connection:
+            before = reconcile.said(connection, Settled()).keys["idva-service"]
+        append(store, [made.value or b""])
+        with store.connection() as connection:
+            after = reconcile.said(connection, Settled()).keys
+    assert delivered("idva-service", sent, before).unknown == 1
+    assert delivered("idva-service", sent, after["idva-service"]).unknown == 0
+    assert delivered("victim-support-gm", sent, after["victim-support-gm"]).unknown == 2
 
 
 def test_what_the_log_says_is_read_from_it_once(tmp_path: Path) -> None:
