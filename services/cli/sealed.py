@@ -24,6 +24,7 @@ from services.kernel.kafka.reader import read_all, send, send_together
 from services.kernel.proposal import TOPIC, Proposal
 from services.kernel.record import Inbound, Message
 from services.kernel.settings import Settings
+from services.kernel.whole import write_whole
 
 #: The account that these commands run as.
 NAME = "cli-duty"
@@ -133,22 +134,26 @@ class Desk:
     ) -> str:
         """Approve as one person; with the last person's approval release it. Returns what to tell the person.
 
-        1. Sign, in the file that goes from person to person.
+        The last approval is not kept: where something fails, the same person runs it again.
+
+        1. Sign; while persons are missing, in the file that goes from person to person.
         2. With all of them: verify the approvals, the reference, the time, and that it was not released before.
         3. Open it; what was sealed must be what was approved.
         4. Make what leaves, and validate it.
         5. Send it and its entry in one transaction; a refusal of 2 to 4 has an entry too.
 
         Raises:
-            ConfigError: the file is no release.
+            ConfigError: the file is no release, or cannot be written.
             RefusedError: why it is not released.
         """
         held = _held(file, found, signer.reference)
+        if signer.by in held.persons:
+            raise RefusedError(f"`{signer.by}` has approved already: another person completes `{file.name}`")
         key = policy_sign.private_key(signer.key)
         approval = sign(held.request, key, by=signer.by, reason=signer.reason, reference=signer.reference, now=now)  # 1
         held.approvals = (*held.approvals, approval)
-        file.write_bytes(orjson.dumps(msgspec.to_builtins(held), option=orjson.OPT_INDENT_2) + b"\n")
         if (missing := terms.releasers - len(held.approvals)) > 0:
+            write_whole(file, orjson.dumps(msgspec.to_builtins(held), option=orjson.OPT_INDENT_2) + b"\n")
             return f"approved by {signer.by}; {missing} more person must approve `{file.name}`"
         try:
             self._verify(found, terms, held, now)  # 2
