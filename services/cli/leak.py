@@ -78,17 +78,21 @@ def recall_(file: File, by: By) -> None:
     """Ask every recipient to delete every copy, and take it out of the topics. Needs no second person: it only stops.
 
     Partners get a `supersede` message without a reason, then a tombstone; each with its entry in one transaction.
-    Running it again recalls what an interrupted run left.
+    Running it again recalls what an interrupted run left, and takes into the trace what it recalled.
     """
     settings = load_settings()
     found = _read(file)
     with opened_store(settings) as store, store.connection() as connection:
         records = sorted({one.record for one in found.sent})
         copies = [one for record in records for one in recalls.outstanding(connection, record)]
-    sent = _recall(settings, copies, reference=found.id, by=by)
-    stamp = rfc3339(int(time.time() * 1000))
-    found.recalled |= dict.fromkeys(sent, stamp)
+        for record in records:
+            found.recalled |= {"/".join(place): at for place, at in recalls.recalled(connection, record).items()}
     _write(file, found)
+    sent: list[str] = []
+    for part in _recall(settings, copies, reference=found.id, by=by):
+        found.recalled |= part
+        _write(file, found)
+        sent += part
     print(f"recalled {len(sent)} copies from {len({place.split('/')[0] for place in sent})} partners")
     print(f"{len(found.recalled)} of this trace are recalled; the 72 hours end {found.deadline}")
 
@@ -97,10 +101,13 @@ def recall_(file: File, by: By) -> None:
 def receipt(
     file: File, by: By, partner: Annotated[str, typer.Option("--partner", help="Who says that its copies are gone.")]
 ) -> None:
-    """Take down that a partner has deleted its copies; with its entry."""
+    """Take down that a partner has deleted its copies; with its entry, one for each recall."""
     settings, found = load_settings(), _read(file)
     if partner not in found.recipients:
         raise ConfigError("leak receipt", [f"`{partner}` got nothing of it: {', '.join(found.recipients)}"])
+    last = max((at for place, at in found.recalled.items() if place.startswith(f"{partner}/")), default="")
+    if found.receipts.get(partner, "") > last:
+        raise ConfigError("leak receipt", [f"`{partner}`: taken down already, {found.receipts[partner]}"])
     now = int(time.time() * 1000)
     send(settings.kafka_config(), [(ledger.receipt(partner, reference=found.id, by=by, now=now), 0)])
     found.receipts[partner] = rfc3339(now)
@@ -161,8 +168,8 @@ def due(
             for one in found:
                 print(json.dumps({"record": one.record, "partner": one.partner, "let_out": one.time}))
         else:
-            sent = _recall(settings, found, reference=f"due/{secrets.token_hex(8)}", by=by)
-            print(f"recalled {len(sent)} copies")
+            sent = sum(map(len, _recall(settings, found, reference=f"due/{secrets.token_hex(8)}", by=by)))
+            print(f"recalled {sent} copies")
         if not every:
             return
         time.sleep(every)
@@ -206,15 +213,17 @@ def records_of(settings: Settings, subjects: set[str], *, name: str = NAME) -> d
     return found
 
 
-def _recall(settings: Settings, sent: Iterable[recalls.Delivery], *, reference: str, by: str) -> list[str]:
-    """Send what recalls each copy; the places that were recalled, `partner/key`."""
+def _recall(
+    settings: Settings, sent: Iterable[recalls.Delivery], *, reference: str, by: str
+) -> Iterator[dict[str, str]]:
+    """Send what recalls each copy; after each transaction the places that it recalled, `partner/key`, and when."""
     wanted: dict[str, dict[str, recalls.Delivery]] = {}
     for one in sent:
         wanted.setdefault(one.record, {})[f"{one.partner}/{one.key}"] = one
-    recalled: list[str] = []
     for part in _parts(list(wanted.items())):
         now = int(time.time() * 1000)
         messages: list[tuple[Message, int]] = []
+        recalled: list[str] = []
         for record, copies in part:
             some = next(iter(copies.values()))
             for one in copies.values():
@@ -225,7 +234,7 @@ def _recall(settings: Settings, sent: Iterable[recalls.Delivery], *, reference: 
             messages.append((entry, 0))
             recalled += copies
         send_together(settings.kafka_config(), messages, name=NAME)
-    return recalled
+        yield dict.fromkeys(recalled, rfc3339(now))
 
 
 def _parts(items: list[T]) -> Iterator[list[T]]:

@@ -55,13 +55,20 @@ def behind(connection: Connection, partner: str, key: str, at: int) -> Delivery 
 
 def outstanding(connection: Connection, record: str) -> list[Delivery]:
     """What was let out of a record and not recalled since, the newest of each partner and key."""
-    standing = {one.place: one for one in deliveries(connection, record)}
+    back = recalled(connection, record)
+    return [one for one in {one.place: one for one in deliveries(connection, record)}.values() if one.place not in back]
+
+
+def recalled(connection: Connection, record: str) -> dict[tuple[str, str], str]:
+    """When each copy of a record was recalled, by partner and key; not where it was let out again since."""
+    out = {one.place: one.leaf for one in deliveries(connection, record)}
+    back: dict[tuple[str, str], str] = {}
     for found in search(connection, Query(record=record, service=SERVICE)):
         for decision in found.entry["decisions"] if found.entry is not None else ():
             place = decision["partner"], decision["key"]
-            if place in standing and standing[place].leaf < found.leaf:
-                del standing[place]
-    return list(standing.values())
+            if found.entry is not None and out.get(place, found.leaf) < found.leaf:
+                back[place] = found.entry["time"]
+    return back
 
 
 def overtaken(connection: Connection) -> list[Delivery]:
