@@ -17,11 +17,11 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 
 from services.cli.audit import NAME, opened_store
+from services.cli.log_wait import caught_up
 from services.cli.policy_sign import private_key
-from services.kernel import ledger
-from services.kernel.errors import ConfigError, Exit, RefusedError, UnreachableError
+from services.kernel.errors import ConfigError, Exit, RefusedError
 from services.kernel.kafka.reader import send
-from services.kernel.kafka.stretch import Stretch, written
+from services.kernel.kafka.stretch import Stretch
 from services.kernel.kafka.topology import Topology, load_topology
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Message
@@ -118,7 +118,7 @@ def compare(settings: Settings, topology: Topology, store: Store, settled: Settl
         for record in step("partner topics", sent.records()):  # 1
             held = keys.setdefault(record.topic.removeprefix("partner."), [])
             held.append(record.key.reveal() if record.key is not None else None)
-        _caught_up(store, written(config, ledger.TOPIC, name=NAME), patience)  # 2
+        caught_up(store, config, name=NAME, patience=patience)  # 2
         with store.connection() as connection:
             said = reconciling.said(connection, settled, watched=lambda rows: step("the log", rows))
         wanted = {(s, t.name, n) for s in CHAINED for t in topology.topics_of(s) for n in range(t.partitions)}
@@ -153,16 +153,6 @@ def _last(state: Path | None, key: Ed25519PrivateKey | None, store: Store) -> Se
     if not same:
         raise RefusedError("this log is not the one of the last statement: run `audit verify`, and ask the witness")
     return settled
-
-
-def _caught_up(store: Store, end: int, patience: float) -> None:
-    ends = time.monotonic() + patience
-    while (reached := store.state().next_offset) < end:
-        if time.monotonic() > ends:
-            raise UnreachableError(
-                f"the log is {end - reached} offsets behind its topic after {patience:.0f} s: is the ledger service up?"
-            )
-        time.sleep(0.1)
 
 
 def _keep(text: str, state: Path | None, config: Mapping[str, str] | None) -> None:

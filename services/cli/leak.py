@@ -18,11 +18,12 @@ from rich.table import Table
 
 from services.cli import leak_pack
 from services.cli.audit import opened_store
-from services.cli.leak_trace import Trace, finder, trace
+from services.cli.leak_trace import Copy, Trace, finder, trace
+from services.cli.log_wait import caught_up
 from services.kernel import keys, ledger, supersede
 from services.kernel.attestation import HEADER, AttestationError
 from services.kernel.attestation import verify as verify_attestation
-from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.errors import ConfigError, RefusedError, UnreachableError
 from services.kernel.kafka.reader import read_all, send, send_together
 from services.kernel.kafka.topology import load_topology
 from services.kernel.ledger import rfc3339
@@ -78,15 +79,19 @@ def recall_(file: File, by: By) -> None:
     """Ask every recipient to delete every copy, and take it out of the topics. Needs no second person: it only stops.
 
     Partners get a `supersede` message without a reason, then a tombstone; each with its entry in one transaction.
-    Running it again recalls what an interrupted run left, and takes into the trace what it recalled.
+    Running it again recalls what an interrupted run left, and takes into the trace what it recalled. Where the log is
+    behind its topic, what it knows is recalled, and the command fails.
     """
     settings = load_settings()
     found = _read(file)
-    with opened_store(settings) as store, store.connection() as connection:
-        records = sorted({one.record for one in found.sent})
-        copies = [one for record in records for one in recalls.outstanding(connection, record)]
-        for record in records:
-            found.recalled |= {"/".join(place): at for place, at in recalls.recalled(connection, record).items()}
+    with opened_store(settings) as store:
+        late = _late(settings, store)
+        with store.connection() as connection:
+            records = sorted({one.record for one in found.sent})
+            copies = [one for record in records for one in recalls.outstanding(connection, record)]
+            for record in records:
+                found.recalled |= {"/".join(place): at for place, at in recalls.recalled(connection, record).items()}
+    copies += [_unknown(copy) for copy in found.unknown if f"{copy.partner}/{copy.key}" not in found.recalled]
     _write(file, found)
     sent: list[str] = []
     for part in _recall(settings, copies, reference=found.id, by=by):
@@ -95,6 +100,8 @@ def recall_(file: File, by: By) -> None:
         sent += part
     print(f"recalled {len(sent)} copies from {len({place.split('/')[0] for place in sent})} partners")
     print(f"{len(found.recalled)} of this trace are recalled; the 72 hours end {found.deadline}")
+    if late is not None:
+        raise UnreachableError(f"what the log did not know is not recalled, run it again: {late}")
 
 
 @app.command()
@@ -163,6 +170,7 @@ def due(
     settings = load_settings()
     while True:
         with opened_store(settings) as store:
+            caught_up(store, settings.kafka_config(), name=NAME)
             found = _due(settings, store)
         if dry_run:
             for one in found:
@@ -217,24 +225,39 @@ def _recall(
     settings: Settings, sent: Iterable[recalls.Delivery], *, reference: str, by: str
 ) -> Iterator[dict[str, str]]:
     """Send what recalls each copy; after each transaction the places that it recalled, `partner/key`, and when."""
-    wanted: dict[str, dict[str, recalls.Delivery]] = {}
+    wanted: dict[object, dict[str, recalls.Delivery]] = {}
     for one in sent:
-        wanted.setdefault(one.record, {})[f"{one.partner}/{one.key}"] = one
+        wanted.setdefault(one.record or one.source, {})[f"{one.partner}/{one.key}"] = one
     for part in _parts(list(wanted.items())):
         now = int(time.time() * 1000)
         messages: list[tuple[Message, int]] = []
         recalled: list[str] = []
-        for record, copies in part:
+        for _, copies in part:
             some = next(iter(copies.values()))
             for one in copies.values():
                 topic, partition = f"partner.{one.partner}", one.source[1]
                 messages += [(message, partition) for message in supersede.messages(topic, one.key, now=now)]
             places = [(one.partner, one.key) for one in copies.values()]
-            entry = ledger.recall(record, places, source=some.source, reference=reference, by=by, now=now)
+            entry = ledger.recall(some.record or None, places, source=some.source, reference=reference, by=by, now=now)
             messages.append((entry, 0))
             recalled += copies
         send_together(settings.kafka_config(), messages, name=NAME)
         yield dict.fromkeys(recalled, rfc3339(now))
+
+
+def _late(settings: Settings, store: Store) -> UnreachableError | None:
+    """Why the log does not know all that its topic holds; None where it does."""
+    try:
+        caught_up(store, settings.kafka_config(), name=NAME)
+    except UnreachableError as error:
+        return error
+    return None
+
+
+def _unknown(copy: Copy) -> recalls.Delivery:
+    """What is recalled of a copy that no entry let out: it is known by its own place alone."""
+    source = f"partner.{copy.partner}", copy.partition, copy.offset
+    return recalls.Delivery("", copy.partner, "", copy.key, source, "", -1, (), ())
 
 
 def _parts(items: list[T]) -> Iterator[list[T]]:
@@ -270,7 +293,10 @@ def _show(found: Trace) -> None:
         table.add_row(partner, str(held), str(found.recipients.get(partner, 0)))
     Console().print(table)
     unknown = sum(copy.record is None for copy in found.copies)
+    strange = unknown - len(found.unknown)
     records = len({one.record for one in found.sent})
     print(f"{records} records, {len(found.sent)} deliveries; the 72 hours end {found.deadline}")
     if unknown:
         print(f"{unknown} copies have no entry in the ledger: `safe-reporting audit reconcile`")
+    if strange:
+        print(f"{strange} of them have a key that no entry can name, and are not recalled: the broker's own tools delete")

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from services.cli.log_wait import caught_up
 from services.kernel.errors import ConfigError
 from services.kernel.kafka.reader import read_all
 from services.kernel.record import Inbound
@@ -20,6 +21,8 @@ from services.redactor.text.normalise import normalise
 
 #: Hours from the moment that one knows of a breach to the notification (UK GDPR Art. 33, DPA 2018 s.67).
 CLOCK = timedelta(hours=72)
+#: Message keys that `schemas/messages/ledger-entry.json` takes.
+_KEY = re.compile(r"[0-9A-Za-z_-]{16,64}")
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -61,6 +64,11 @@ class Trace(msgspec.Struct):
     def deadline(self) -> str:
         """When the 72 hours are over."""
         return (datetime.fromisoformat(self.aware) + CLOCK).isoformat().replace("+00:00", "Z")
+
+    @property
+    def unknown(self) -> tuple[Copy, ...]:
+        """Copies that no entry let out and that an entry can name: their key is of the form that it takes."""
+        return tuple(copy for copy in self.copies if copy.record is None and _KEY.fullmatch(copy.key))
 
     @property
     def recipients(self) -> dict[str, int]:
@@ -117,25 +125,30 @@ def trace(
     """Find the copies and the deliveries.
 
     1. Run the term over everything that the partners' topics retain.
-    2. The ledger says which record is behind each copy.
+    2. Wait until the ledger has its entries, then ask it which record is behind each copy.
     3. And every delivery of these records, to anybody, whether the topic still holds it or not.
 
     Args:
         holds: what to look for; None where only `records` are traced.
         records: pseudonyms of records that are traced whatever they hold.
         progress: told the name of each topic.
+
+    Raises:
+        SafeReportingError: broker or database unreachable, or the log does not catch up with its topic.
     """
+    hits: list[tuple[str, int, int, str, int]] = []
+    for partner in partners:
+        topic = f"partner.{partner}"
+        progress(topic)
+        for message in read_all(config, topic, name=name, deadline=600.0) if holds else ():
+            if message.value is not None and holds is not None and holds(message.value.reveal()):  # 1
+                hits.append((partner, message.partition, message.offset, _key(message), message.timestamp))
+    caught_up(store, config, name=name)  # 2
     copies: list[Copy] = []
     with store.connection() as connection:
-        for partner in partners:
-            topic = f"partner.{partner}"
-            progress(topic)
-            for message in read_all(config, topic, name=name, deadline=600.0) if holds else ():
-                if message.value is not None and holds is not None and holds(message.value.reveal()):  # 1
-                    key = _key(message)
-                    found = behind(connection, partner, key, message.timestamp)  # 2
-                    record = found.record if found is not None else None
-                    copies.append(Copy(partner, message.partition, message.offset, key, record))
+        for partner, partition, offset, key, at in hits:
+            found = behind(connection, partner, key, at)
+            copies.append(Copy(partner, partition, offset, key, found.record if found is not None else None))
         about = records | {copy.record for copy in copies if copy.record is not None}
         held = {(copy.partner, copy.key) for copy in copies}
         sent = [_sent(one, held) for record in sorted(about) for one in deliveries(connection, record)]  # 3

@@ -205,14 +205,14 @@ def gate(state: str, *, by: str, second: str | None, reference: str | None, now:
 
 
 def recall(
-    record: str, sent: Iterable[tuple[str, str]], *, source: tuple[str, int, int], reference: str, by: str, now: int
+    record: str | None, sent: Iterable[tuple[str, str]], *, source: tuple[str, int, int], reference: str, by: str, now: int
 ) -> Message:
     """The entry of a recall, in the transaction that sends it.
 
     Args:
-        record: pseudonym of the record whose copies are recalled.
+        record: pseudonym of the record whose copies are recalled; None for a copy that no entry let out.
         sent: (partner, message key) of each.
-        source: topic, partition and offset of the redacted record.
+        source: topic, partition and offset of the redacted record, or of that copy.
         reference: id of the trace, or of what made the recall due. Not the cause: that stays with the trace.
     """
     decisions = [
@@ -221,7 +221,7 @@ def recall(
     ]
     topic, partition, offset = source
     return _by_hand(
-        "recall", Operation.ERASURE, f"{record}/{reference}", now,
+        "recall", Operation.ERASURE, f"{record}/{reference}/{source}", now,
         source={"topic": topic, "partition": partition, "offset": offset, "previous": None},
         record=record, outcome="recalled", decisions=decisions, by=by, why="recall", reference=reference,
     )  # fmt: skip

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.cli import leak
+from services.cli import leak, leak_trace, log_wait
 from services.cli.app import app
 from services.cli.leak_trace import Trace
 from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.ledger import TOPIC
+from services.kernel.record import Inbound
+from services.kernel.sensitive import SensitiveBytes
+from services.ledger.search import Query, search
 from services.ledger.store import Store
-from tests.ledger.helpers import append, entries, key, record, url
+from tests.ledger.helpers import NOW, append, entries, key, record, url
 
 RECORDS = 8
 Run = Callable[..., Result]
@@ -28,11 +33,13 @@ class Broker:
     Attributes:
         sent: topics of what it took.
         refuse_from: the number of the transaction from which on it refuses.
+        late: offsets of the `ledger` topic that the log never takes.
     """
 
     def __init__(self, database: str) -> None:
         self.sent: list[str] = []
         self.refuse_from = 1 << 30
+        self.late = 0
         self._database = database
         self._transactions = 0
 
@@ -44,12 +51,18 @@ class Broker:
         with Store(self._database) as store:
             append(store, [message.value for message, _ in messages if message.topic == TOPIC])
 
+    def written(self, *_: object, **__: object) -> int:
+        with Store(self._database) as store:
+            return store.state().next_offset + self.late
+
 
 @pytest.fixture
 def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Broker:
     made = Broker(url(tmp_path))
     monkeypatch.setattr(leak, "send", made.send)
     monkeypatch.setattr(leak, "send_together", made.send)
+    monkeypatch.setattr(log_wait, "written", made.written)
+    monkeypatch.setattr(log_wait, "time", SimpleNamespace(monotonic=count(0, 10).__next__, sleep=lambda _: None))
     with Store(url(tmp_path)) as store:
         append(store, list(entries(2 * RECORDS)))
     return made
@@ -118,3 +131,67 @@ def test_a_receipt_is_taken_down_once(run: Run, file: Path, broker: Broker) -> N
     assert isinstance(again, ConfigError)
     assert "taken down already" in str(again)
     assert broker.sent == [TOPIC]
+
+
+Topics = dict[str, Callable[[], str]]
+
+
+def traced(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, topics: Topics) -> Result:
+    """Trace a term; `topics` gives the key of the one copy that each partner's topic holds, as it is read."""
+
+    def read_all(_: object, topic: str, **__: object) -> Iterator[Inbound]:
+        if (made := topics.get(topic.removeprefix("partner."))) is not None:
+            value = SensitiveBytes(b'{"text": "on Qarvonia paper"}')
+            yield Inbound(topic, 1, 5, NOW + 1000, SensitiveBytes(made().encode()), value)
+
+    monkeypatch.setattr(leak_trace, "read_all", read_all)
+    return run("trace", str(file), "--by", "A1", typed="Qarvonia\n")
+
+
+def test_a_copy_that_is_let_out_while_the_trace_reads_is_found_and_recalled(
+    run: Run, tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def just_now() -> str:
+        with Store(url(tmp_path)) as store:
+            append(store, list(entries(2, 2 * RECORDS)))
+        return key("victim-support-gm", RECORDS)
+
+    file = tmp_path / "trace.json"
+    topics: Topics = {"idva-service": lambda: key("idva-service", 1), "victim-support-gm": just_now}
+    done = traced(run, file, monkeypatch, topics)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert {copy.record for copy in read(file).copies} == {record(1), record(RECORDS)}
+    assert "recalled 4 copies" in run("recall", str(file), "--by", "A1").output
+
+
+def test_a_log_that_is_behind_is_waited_for_and_then_said(
+    run: Run, file: Path, tmp_path: Path, broker: Broker
+) -> None:
+    broker.late = 1
+    done = run("trace", str(tmp_path / "other.json"), "--by", "A1", "--no-term", "--record", record(1))
+    assert "1 offsets behind its topic after 30 s" in str(done.exception)
+    assert not (tmp_path / "other.json").exists()
+    assert "1 offsets behind" in str(run("due", "--by", "A1").exception)
+    assert broker.sent == []
+    done = run("recall", str(file), "--by", "A1")
+    assert "recalled 14 copies" in done.output
+    assert isinstance(done.exception, UnreachableError)
+    assert "run it again" in str(done.exception)
+
+
+def test_a_copy_that_no_entry_let_out_is_recalled_by_its_place(
+    run: Run, tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, strange = tmp_path / "trace.json", "5" * 32
+    done = traced(run, file, monkeypatch, {"idva-service": lambda: strange, "housing-gm": lambda: "of no form"})
+    assert "2 copies have no entry in the ledger" in done.output
+    assert "1 of them have a key that no entry can name" in done.output
+    assert "recalled 1 copies" in run("recall", str(file), "--by", "A1").output
+    assert broker.sent == ["partner.idva-service", "partner.idva-service", TOPIC]
+    with Store(url(tmp_path)) as store, store.connection() as connection:
+        (entry,) = [found.entry for found in search(connection, Query(service="recall"))]
+    assert entry is not None
+    assert (entry["record"], entry["source"]["topic"], entry["decisions"][0]["key"]) == (
+        None, "partner.idva-service", strange,
+    )  # fmt: skip
+    assert "recalled 0 copies" in run("recall", str(file), "--by", "A1").output
