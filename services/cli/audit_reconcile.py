@@ -26,6 +26,7 @@ from services.kernel.kafka.topology import Topology, load_topology
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Message
 from services.kernel.settings import Settings, load_settings
+from services.kernel.whole import demand_writable, write_whole
 from services.ledger import publish, tree
 from services.ledger import reconcile as reconciling
 from services.ledger.entries import CHAINED
@@ -67,6 +68,8 @@ def reconcile(
     key = private_key(sign_with) if sign_with is not None else None
     if key is None and (state is not None or publish_it):
         raise ConfigError("audit reconcile", [_NO_KEY])
+    if state is not None:
+        demand_writable(state)
     topology = load_topology(settings.topology_file)
     with opened_store(settings) as store:
         settled = _last(state, key, store)
@@ -144,7 +147,11 @@ def _last(state: Path | None, key: Ed25519PrivateKey | None, store: Store) -> Se
     """What the statement in the file says, if there is one and this log still is the one that it speaks of."""
     if state is None or key is None or not state.exists():
         return Settled()
-    settled = reconciling.read_statement(state.read_text(), key.public_key())
+    try:
+        text = state.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("audit reconcile", [f"`{state}` is no file of a statement"]) from error
+    settled = reconciling.read_statement(text, key.public_key())
     with store.connection() as connection:
         try:
             same = tree.frontier(Hashes(connection), settled.leaves).root() == settled.root
@@ -159,9 +166,7 @@ def _keep(text: str, state: Path | None, config: Mapping[str, str] | None) -> No
     """Print the statement, replace the file whole, and send it."""
     print(text, end="")
     if state is not None:
-        beside = state.with_name(f".{state.name}.new")
-        beside.write_text(text)
-        beside.replace(state)
+        write_whole(state, text.encode())
     if config is not None:
         send(config, [(Message(publish.TOPIC, reconciling.KEY, text.encode()), 0)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ from services.kernel.kafka.topology import load_topology
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Message
 from services.kernel.settings import Settings, load_settings
+from services.kernel.whole import demand_writable, write_whole
 from services.ledger import recall as recalls
 from services.ledger.store import Store
 
@@ -39,6 +41,7 @@ NAME = "cli-leak"
 T = TypeVar("T")
 #: Records of one transaction.
 _TOGETHER = 50
+_PSEUDONYM = re.compile(r"([0-9a-f]{2}){8,32}")
 
 File = Annotated[Path, typer.Argument(help="The trace: made by `leak trace`, kept up to date by the others.")]
 By = Annotated[str, typer.Option("--by", help="Your staff id.")]
@@ -63,12 +66,16 @@ def trace_(
         raise ConfigError("leak trace", [f"`{file}` is there already: each trace has its own"])
     if no_term and not record:
         raise ConfigError("leak trace", ["`--no-term` needs a `--record`"])
+    if wrong := [one for one in record or () if not _PSEUDONYM.fullmatch(one)]:
+        raise ConfigError("leak trace", [f"`{one}` is no pseudonym of a record: hex digits" for one in wrong])
+    known = _moment(aware)
+    demand_writable(file)
     holds = None if no_term else finder(typer.prompt("term that should not have left", hide_input=True, err=True))
     console = Console(stderr=True, highlight=False)
     with opened_store(settings) as store:
         found = trace(
             settings.kafka_config(), store, load_topology(settings.topology_file).partners, name=NAME, holds=holds,
-            records=frozenset(record or ()), by=by, aware=_moment(aware), progress=console.print,
+            records=frozenset(record or ()), by=by, aware=known, progress=console.print,
         )  # fmt: skip
     _write(file, found)
     _show(found)
@@ -115,6 +122,7 @@ def receipt(
     last = max((at for place, at in found.recalled.items() if place.startswith(f"{partner}/")), default="")
     if found.receipts.get(partner, "") > last:
         raise ConfigError("leak receipt", [f"`{partner}`: taken down already, {found.receipts[partner]}"])
+    demand_writable(file)
     now = int(time.time() * 1000)
     send(settings.kafka_config(), [(ledger.receipt(partner, reference=found.id, by=by, now=now), 0)])
     found.receipts[partner] = rfc3339(now)
@@ -275,14 +283,15 @@ def _read(file: Path) -> Trace:
 
 
 def _write(file: Path, found: Trace) -> None:
-    fresh = file.with_name(file.name + ".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
-    fresh.replace(file)
+    write_whole(file, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
 
 
 def _moment(text: str | None) -> str:
-    moment = datetime.now(UTC) if text is None else datetime.fromisoformat(text)
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        moment = datetime.now(UTC) if text is None else datetime.fromisoformat(text)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError("leak trace", [f"`{text}` is no time: 2026-11-25T08:00Z"]) from error
     return rfc3339(int(moment.timestamp() * 1000))
 
 

@@ -17,6 +17,7 @@ from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Inbound, Message
+from services.kernel.whole import write_whole
 from services.router.manifest import Manifest, read_manifest, set_hash
 
 
@@ -45,8 +46,12 @@ def load(path: Path) -> Manifest:
 
 
 def save(path: Path, manifest: Manifest) -> None:
-    """Write the manifest for the next person, or for `publish`."""
-    path.write_bytes(orjson.dumps(msgspec.to_builtins(manifest), option=orjson.OPT_INDENT_2) + b"\n")
+    """Write the manifest for the next person, or for `publish`.
+
+    Raises:
+        ConfigError: it cannot be written; what was there is as it was.
+    """
+    write_whole(path, orjson.dumps(msgspec.to_builtins(manifest), option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def add(

@@ -33,6 +33,7 @@ from services.kernel.keys import load, public_key
 from services.kernel.record import Batch, Inbound, Message, Outcome
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.settings import Settings, load_settings
+from services.kernel.whole import demand_writable, write_whole
 from services.ledger.search import Query, search
 from services.redactor.build import build_step as build_redactor
 from services.router.build import build_step as build_router
@@ -86,6 +87,7 @@ def list_(
     settings = load_settings()
     if file.exists():
         raise ConfigError("replay list", [f"`{file}` is there already"])
+    demand_writable(file)
     topics = [t.name for t in load_topology(settings.topology_file).topics_of("redactor")]
     wanted = [name for name in topics if feed is None or name.endswith(f".{feed}")]
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +103,7 @@ def list_(
                 if (difference := then.compare(record, *made)) is not None:
                     found.append(difference)
     listed = Listed(count, tuple(found))
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=2) + b"\n")
+    _write(file, listed)
     _show(listed)
 
 
@@ -122,7 +124,7 @@ def publish(
     made = sign(listed.request, private_key(key), by=by, reason=reason, reference="replay", now=now)
     listed.approvals = (*listed.approvals, made)
     if len(listed.approvals) < 2:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=2) + b"\n")
+        _write(file, listed)
         print(f"approved by {by}; one more person must approve `{file.name}`")
         return
     demand(listed.request, listed.approvals, approvers=load_approvers(settings.approvers_file), now=now)
@@ -134,6 +136,10 @@ def publish(
             sent += 1
     file.rename(file.with_name(file.name + ".published"))
     print(f"{sent} of {len(listed.differences)} records sent again; the others are not retained any more")
+
+
+def _write(file: Path, listed: Listed) -> None:
+    write_whole(file, msgspec.json.format(msgspec.json.encode(listed), indent=2) + b"\n")
 
 
 def _again(record: Inbound) -> Message:

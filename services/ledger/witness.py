@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from services.kernel.errors import RefusedError
+from services.kernel.whole import write_whole
 from services.ledger import note, tree
 from services.ledger.note import Checkpoint, Signed
 
@@ -46,6 +46,7 @@ class Witness:
 
         Raises:
             RefusedError: the log shrank, forked, or is another's; nothing is cosigned.
+            ConfigError: what was cosigned cannot be kept.
         """
         note.verify(signed, self._log_key)  # 1
         now, last = signed.checkpoint, self.last
@@ -57,7 +58,5 @@ class Witness:
             if not tree.verify_consistency(last.size, last.root, now.size, now.root, proof):  # 3
                 raise RefusedError(f"the log forked: its first {last.size} leaves are not those that were cosigned")
         done = note.cosign(signed, self._key, name=self._name, seconds=seconds)
-        fresh = self._state.with_name(self._state.name + ".new")
-        fresh.write_text(done.note, encoding="utf-8")
-        os.replace(fresh, self._state)  # noqa: PTH105 - a reader sees the old one or the new one
+        write_whole(self._state, done.note.encode())
         return done

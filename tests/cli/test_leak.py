@@ -195,3 +195,23 @@ def test_a_copy_that_no_entry_let_out_is_recalled_by_its_place(
         None, "partner.idva-service", strange,
     )  # fmt: skip
     assert "recalled 0 copies" in run("recall", str(file), "--by", "A1").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--aware", "yesterday"), "`yesterday` is no time"),
+        (("--aware", "0001-01-01T00:00+05:00"), "is no time"),
+        (("--record", "zz"), "`zz` is no pseudonym of a record"),
+        (("--record", "abc" * 7), "is no pseudonym of a record"),
+        ((), "cannot be written: No such file or directory"),
+    ],
+)
+def test_what_a_trace_cannot_use_is_said_before_the_term_is_asked_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.setattr(leak.typer, "prompt", lambda *_, **__: pytest.fail("asked"))
+    folder = tmp_path if arguments else tmp_path / "none"
+    done = run("trace", str(folder / "trace.json"), "--by", "A1", *arguments)
+    assert isinstance(done.exception, ConfigError)
+    assert says in str(done.exception)

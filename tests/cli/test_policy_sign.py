@@ -45,6 +45,19 @@ def test_the_first_makes_it_and_the_second_signs_the_same(folder: Path) -> None:
     assert set(load_approvers(folder / "approvers.yaml")) == {"first-approver", "second-approver"}
 
 
+def test_a_full_disk_keeps_the_first_signature(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, _: bytes) -> int:
+        self.write_text("{")
+        raise OSError(28, "No space left on device")
+
+    sign(folder, "first-approver", "--sequence", "7")
+    signed = (folder / "manifest.json").read_bytes()
+    with monkeypatch.context() as changed:
+        changed.setattr(Path, "write_bytes", full)
+        assert "No space left on device" in str(sign(folder, "second-approver").exception)
+    assert (folder / "manifest.json").read_bytes() == signed
+
+
 def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
     assert isinstance(sign(folder, "first-approver").exception, ConfigError)
     sign(folder, "first-approver", "--sequence", "7")

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from services.cli import replay
 from services.cli.app import app
 from services.kernel import keys, ledger
+from services.kernel.errors import ConfigError
 from services.kernel.record import Inbound, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
 from services.ledger.store import Store
@@ -31,6 +32,15 @@ class Today:
 
     def run(self, arrived: Inbound) -> tuple[Outcome, None, None]:
         return Outcome(OutcomeKind.QUARANTINED, Reason.CRASHED, canary=arrived.offset == NEW), None, None
+
+
+def test_a_list_that_cannot_be_written_is_said_before_a_record_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "read_all", lambda *_, **__: pytest.fail("read"))
+    done = CliRunner().invoke(app, ["replay", "list", str(tmp_path / "none" / "r.json")])
+    assert isinstance(done.exception, ConfigError)
+    assert "cannot be written: No such file or directory" in str(done.exception)
 
 
 def test_canaries_are_in_no_figure_of_a_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
