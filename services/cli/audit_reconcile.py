@@ -135,6 +135,7 @@ def compare(settings: Settings, topology: Topology, store: Store, settled: Settl
         reconciling.compare(
             place, said.offsets.get(place, ()), there.get(place[1:], ()),
             oldest=read.firsts.get(place[1:], _GONE), settled=settled.offsets.get(place, -1),
+            skipped=said.skipped.get(place, ()),
         )
         for place in places
     ]  # fmt: skip
@@ -201,6 +202,8 @@ def _tell(done: Pass, as_json: bool) -> None:
             if offsets:
                 first = ", ".join(map(str, offsets[:5]))
                 print(f"{row.place[1]}[{row.place[2]}]: {what} for offset {first}" + (" …" if offsets[5:] else ""))
+        if row.unread:
+            print(f"{row.place[1]}[{row.place[2]}]: {row.unread} offsets expired that {row.place[0]} did not read")
     for one in done.partners:
         if one.unknown:
             print(f"partner.{one.partner}: {one.unknown} of {one.keys} keys that no entry let out")

@@ -45,6 +45,7 @@ class Compared:
         doubled: offsets that have more than one entry.
         waiting: records behind `upto`, which no service has handled yet.
         expired: entries about records that the topic does not hold any more: unprovable from the topic.
+        unread: offsets that it does not hold any more, and that the entry behind them does not know as handled.
     """
 
     place: Place
@@ -55,11 +56,12 @@ class Compared:
     doubled: tuple[int, ...] = ()
     waiting: int = 0
     expired: int = 0
+    unread: int = 0
 
     @property
     def whole(self) -> bool:
         """Whether every record has exactly one entry, and every entry its record."""
-        return not (self.missing or self.extra or self.doubled)
+        return not (self.missing or self.extra or self.doubled or self.unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,15 @@ class Settled:
 
 @dataclass(slots=True)
 class Said:
-    """What a log of `leaves` leaves with this root says: offsets by place, hashes of message keys by partner."""
+    """What a log of `leaves` leaves with this root says: offsets by place, hashes of message keys by partner.
+
+    `skipped` holds, by place, first and last offset of what the chain of its entries leaves out since the last pass.
+    """
 
     leaves: int
     root: bytes
     offsets: dict[Place, array[int]] = field(default_factory=dict)
+    skipped: dict[Place, list[tuple[int, int]]] = field(default_factory=dict)
     keys: dict[str, array[int]] = field(default_factory=dict)
 
 
@@ -109,6 +115,7 @@ def said(connection: Connection, settled: Settled, *, watched: Callable[[Iterato
     size, blob = connection.execute(sa.select(tables.log.c.size, tables.log.c.frontier)).one()
     root = Frontier(size, [blob[at : at + 32] for at in range(0, len(blob), 32)]).root()
     found, held = Said(size, root), tables.leaf
+    handled = dict(settled.offsets)
     wanted = sa.select(held.c.idx, held.c.body).where(
         held.c.idx >= settled.keys_from, held.c.idx < size, held.c.body.is_not(None), held.c.fault.is_(None)
     )
@@ -125,18 +132,24 @@ def said(connection: Connection, settled: Settled, *, watched: Callable[[Iterato
             place = entry["service"], source["topic"], source["partition"]
             last = source.get("until", source["offset"])
             found.offsets.setdefault(place, array("q")).extend(range(source["offset"], last + 1))
+            if (before := handled.get(place)) is not None:
+                if source["previous"] is not None and source["previous"] > before:
+                    found.skipped.setdefault(place, []).append((before + 1, source["previous"]))
+                handled[place] = max(before, last)
     return found
 
 
 def compare(
-    place: Place, entries: Sequence[int], records: Sequence[int], *, oldest: int, settled: int = -1
-) -> Compared:
+    place: Place, entries: Sequence[int], records: Sequence[int], *, oldest: int, settled: int = -1,
+    skipped: Iterable[tuple[int, int]] = (),
+) -> Compared:  # fmt: skip
     """Compare one partition beyond `settled`, the last offset of the pass before.
 
     Args:
         entries: offsets that the log names since then, in any order, doubled ones too.
         records: offsets behind `settled` that the topic holds, committed.
         oldest: the first offset that the topic still holds.
+        skipped: as `Said` has it.
     """
     named = np.asarray(entries, dtype=np.int64)
     there = np.asarray(records, dtype=np.int64)
@@ -154,6 +167,7 @@ def compare(
         doubled=_numbers(once[again]),
         waiting=int((there > upto).sum()),
         expired=int((new < oldest).sum()),
+        unread=sum(max(0, min(last, oldest - 1) - first + 1) for first, last in skipped),
     )
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from services.kernel import ledger, supersede
 from services.kernel.errors import RefusedError
+from services.kernel.record import Inbound, Outcome
+from services.kernel.vocabulary import OutcomeKind
 from services.ledger import reconcile
 from services.ledger.reconcile import Compared, Settled, compare, delivered, read_statement, statement
 from services.ledger.store import Store
@@ -29,6 +31,31 @@ def test_holes_of_markers_and_an_empty_topic_are_no_loss() -> None:
     assert compare(PLACE, [0, 2, 5], [0, 2, 5, 7], oldest=0) == Compared(PLACE, 5, 3, waiting=1)
     assert compare(PLACE, [], [], oldest=0).whole
     assert compare(PLACE, [3, 4], [], oldest=5) == Compared(PLACE, 4, 0, expired=2)
+
+
+def test_what_expired_since_the_last_pass_was_read_or_is_named(tmp_path: Path) -> None:
+    """Settled at 99, the topic begins at 150 now; the worker went on at 150, as it was set there or as it had read."""
+
+    def handled(offset: int, previous: int) -> bytes:
+        arrived = Inbound(PLACE[1], PLACE[2], offset, NOW, None, None)
+        outcome = Outcome(OutcomeKind.REDACTED, record=record(offset))
+        return ledger.entry(arrived, outcome, service=PLACE[0], slot=0, previous=previous, now=NOW).value or b""
+
+    def second(name: str, *bodies: bytes, settled: Settled = Settled(offsets={PLACE: 99})) -> Compared:  # noqa: B008
+        with Store(f"sqlite:///{tmp_path / name}") as store:
+            append(store, list(bodies))
+            with store.connection() as connection:
+                said = reconcile.said(connection, settled)
+        skipped = said.skipped.get(PLACE, ())
+        there = [offset for offset in said.offsets[PLACE] if offset >= 150]
+        last = settled.offsets.get(PLACE, -1)
+        return compare(PLACE, said.offsets[PLACE], there, oldest=150, settled=last, skipped=skipped)
+
+    assert second("set", handled(150, 149), handled(151, 150)) == Compared(PLACE, 151, 2, unread=50)
+    assert second("some", handled(120, 99), handled(151, 149)) == Compared(PLACE, 151, 1, expired=1, unread=29)
+    assert not second("set again", handled(150, 149)).whole
+    assert second("marks", handled(150, 99), handled(160, 155)) == Compared(PLACE, 160, 2)
+    assert second("first pass", handled(150, 149), settled=Settled()).whole
 
 
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.integers(0, 60))
