@@ -19,6 +19,7 @@ from rich.table import Table
 from services.cli.audit import NAME, opened_store
 from services.cli.log_wait import caught_up
 from services.cli.policy_sign import private_key
+from services.kernel import ledger
 from services.kernel.errors import ConfigError, Exit, RefusedError
 from services.kernel.kafka.reader import send
 from services.kernel.kafka.stretch import Stretch
@@ -30,7 +31,7 @@ from services.kernel.whole import demand_writable, write_whole
 from services.ledger import publish, tree
 from services.ledger import reconcile as reconciling
 from services.ledger.entries import CHAINED
-from services.ledger.reconcile import Compared, Delivered, Settled
+from services.ledger.reconcile import LEDGER, Compared, Delivered, Hashed, Logged, Settled
 from services.ledger.store import Hashes, Store
 
 #: Where a topic begins that is not there any more.
@@ -93,18 +94,20 @@ class Pass:
 
     compared: list[Compared]
     partners: list[Delivered]
+    logged: Logged
     settled: Settled
 
     @property
     def whole(self) -> bool:
-        """Whether every record has one entry, and every copy one that let it out."""
-        return all(one.whole for one in self.compared) and not any(one.unknown for one in self.partners)
+        """Whether every record has one entry, every copy one that let it out, and every entry is in the log."""
+        let_out = not any(one.unknown for one in self.partners)
+        return let_out and self.logged.whole and all(one.whole for one in self.compared)
 
 
 def compare(settings: Settings, topology: Topology, store: Store, settled: Settled, *, patience: float) -> Pass:
     """Compare what came since `settled`.
 
-    1. Read keys of the partner topics.
+    1. Read keys of the partner topics, and hashes of `ledger`.
     2. Wait until the log holds all that the ledger topic held by then; read the log.
     3. Read the input topics from behind what was compared.
     4. Compare sets.
@@ -115,10 +118,14 @@ def compare(settings: Settings, topology: Topology, store: Store, settled: Settl
     config = settings.kafka_config()
     counts = {topic.name: topic.partitions for topic in topology.topics}
     with _progress() as step:
-        out = [f"partner.{partner}" for partner in topology.partners]
+        out = [*(f"partner.{partner}" for partner in topology.partners), ledger.TOPIC]
         sent = Stretch(config, {(t, n): settled.read.get((t, n), 0) for t in out for n in range(counts[t])}, name=NAME)
         keys: dict[str, list[bytes | None]] = {}
-        for record in step("partner topics", sent.records()):  # 1
+        entries = Hashed()
+        for record in step("partner topics and ledger", sent.records()):  # 1
+            if record.topic == ledger.TOPIC:
+                entries.add(record.offset, tree.leaf_hash(record.value.reveal() if record.value is not None else b""))
+                continue
             held = keys.setdefault(record.topic.removeprefix("partner."), [])
             held.append(record.key.reveal() if record.key is not None else None)
         caught_up(store, config, name=NAME, patience=patience)  # 2
@@ -140,8 +147,12 @@ def compare(settings: Settings, topology: Topology, store: Store, settled: Settl
         for place in places
     ]  # fmt: skip
     partners = [reconciling.delivered(p, made, said.keys.get(p, ())) for p, made in sorted(keys.items())]
+    logged = reconciling.logged(
+        entries, said.leaf_hashes,
+        start=settled.read.get(LEDGER, 0), oldest=sent.firsts[LEDGER], end=sent.ends[LEDGER],
+    )  # fmt: skip
     offsets = {one.place: one.upto for one in compared if one.upto >= 0}
-    return Pass(compared, partners, Settled(said.leaves, said.root, settled.leaves, offsets, sent.ends))
+    return Pass(compared, partners, logged, Settled(said.leaves, said.root, settled.leaves, offsets, sent.ends))
 
 
 def _last(state: Path | None, key: Ed25519PrivateKey | None, store: Store) -> Settled:
@@ -187,7 +198,7 @@ def _progress() -> Iterator[_Step]:
 
 def _tell(done: Pass, as_json: bool) -> None:
     if as_json:
-        for line in (*map(asdict, done.compared), *map(asdict, done.partners)):
+        for line in (*map(asdict, done.compared), *map(asdict, done.partners), asdict(done.logged)):
             print(json.dumps(line))
         return
     table = Table("service", "topic", "partition", "to", "records", "missing", "extra", "doubled", "waiting", "expired")
@@ -207,4 +218,11 @@ def _tell(done: Pass, as_json: bool) -> None:
     for one in done.partners:
         if one.unknown:
             print(f"partner.{one.partner}: {one.unknown} of {one.keys} keys that no entry let out")
+    for what, offsets in (
+        ("messages are not in the log", done.logged.lost),
+        ("entries of the log are not what the topic says", done.logged.changed),
+        ("entries of the log are not in the topic", done.logged.invented),
+    ):
+        if offsets:
+            print(f"{ledger.TOPIC}: {len(offsets)} {what}, from offset {offsets[0]}")
     print(f"{sum(one.keys for one in done.partners)} keys in {len(done.partners)} partner topics")

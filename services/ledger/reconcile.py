@@ -1,8 +1,8 @@
 """Does every record have its outcome? Sets of offsets of the topics against those of the log, stretch by stretch.
 
 Counts would not do: compaction, transaction markers and retention make holes. What expired before it was compared is
-said to be unprovable, not lost. A pass reads partner topics, then the log, then input topics; so whatever the first
-hold has its entry in the log by then, and whatever the log names stands in the last.
+said to be unprovable, not lost. A pass reads partner topics and `ledger`, then the log, then input topics; so whatever
+the first hold has its entry in the log by then, and whatever the log names stands in the last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from services.kernel import supersede
 from services.kernel.errors import RefusedError
-from services.kernel.ledger import RECONCILED
+from services.kernel.ledger import RECONCILED, TOPIC
 from services.ledger import tables
 from services.ledger.entries import CHAINED
 from services.ledger.recall import SERVICE as RECALL
@@ -31,6 +31,8 @@ from services.ledger.verify import pages
 
 #: Key of the signed statement in the topic of checkpoints.
 KEY = RECONCILED
+#: Where entries come from.
+LEDGER = TOPIC, 0
 #: Service, topic, partition.
 Place = tuple[str, str, int]
 
@@ -74,15 +76,49 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """The `ledger` topic beside the log, by offsets of the topic.
+
+    Attributes:
+        lost: messages that are no leaf.
+        changed: leaves of another content than their message.
+        invented: leaves without a message.
+    """
+
+    entries: int
+    lost: tuple[int, ...] = ()
+    changed: tuple[int, ...] = ()
+    invented: tuple[int, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether every message is its leaf, and nothing else is one."""
+        return not (self.lost or self.changed or self.invented)
+
+
+@dataclass(slots=True)
+class Hashed:
+    """Offsets of `ledger` and the first eight bytes of the hash of what stands there."""
+
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    hashes: array[int] = field(default_factory=lambda: array("Q"))
+
+    def add(self, offset: int, digest: bytes) -> None:
+        """Take the hash of a leaf at its offset."""
+        self.offsets.append(offset)
+        self.hashes.append(int.from_bytes(digest[:8], "big"))
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """How far everything was compared: what the next pass begins with.
 
     Attributes:
         leaves: leaves of the log whose offsets were compared.
         root: the tree's root over them.
-        keys_from: leaf from which message keys are read again; a copy may be seen one pass after its entry.
+        keys_from: leaf from which keys and hashes are read again; a message may be seen one pass after its leaf.
         offsets: last offset that was compared, by place.
-        read: next offset to read, by partner topic and partition.
+        read: next offset to read, by topic and partition of the partners' and of `ledger`.
     """
 
     leaves: int = 0
@@ -104,6 +140,7 @@ class Said:
     offsets: dict[Place, array[int]] = field(default_factory=dict)
     skipped: dict[Place, list[tuple[int, int]]] = field(default_factory=dict)
     keys: dict[str, array[int]] = field(default_factory=dict)
+    leaf_hashes: Hashed = field(default_factory=Hashed)
 
 
 def said(connection: Connection, settled: Settled, *, watched: Callable[[Iterator[Any]], Iterator[Any]] = iter) -> Said:
@@ -116,10 +153,14 @@ def said(connection: Connection, settled: Settled, *, watched: Callable[[Iterato
     root = Frontier(size, [blob[at : at + 32] for at in range(0, len(blob), 32)]).root()
     found, held = Said(size, root), tables.leaf
     handled = dict(settled.offsets)
-    wanted = sa.select(held.c.idx, held.c.body).where(
-        held.c.idx >= settled.keys_from, held.c.idx < size, held.c.body.is_not(None), held.c.fault.is_(None)
+    first = settled.keys_from if LEDGER in settled.read else 0  # a statement of before `ledger` was read
+    wanted = sa.select(held.c.idx, held.c.position, held.c.hash, held.c.body, held.c.fault).where(
+        held.c.idx >= first, held.c.idx < size
     )
     for row in watched(pages(connection, wanted)):
+        found.leaf_hashes.add(row["position"], row["hash"])
+        if row["body"] is None or row["fault"] is not None:
+            continue
         entry = orjson.loads(row["body"])
         for decision in entry["decisions"]:
             if "key" in decision:  # of what was let out, or is recalled
@@ -180,6 +221,27 @@ def delivered(partner: str, keys: Collection[bytes | None], known: Sequence[int]
     unknown = int((~np.isin(there, np.asarray(known, dtype=np.uint64))).sum())
     keyless = any(key is None for key in keys)
     return Delivered(partner, len(there) + keyless, unknown + keyless)
+
+
+def logged(messages: Hashed, leaves: Hashed, *, start: int, oldest: int, end: int) -> Logged:
+    """Compare what was read of the `ledger` topic with the leaves of the log.
+
+    Args:
+        start: offset at which reading began.
+        oldest: the first offset that the topic still holds; behind `start` where some expired.
+        end: offset behind the last one that was read.
+    """
+    there, hashes = np.asarray(messages.offsets, dtype=np.int64), np.asarray(messages.hashes, dtype=np.uint64)
+    held, others = np.asarray(leaves.offsets, dtype=np.int64), np.asarray(leaves.hashes, dtype=np.uint64)
+    begins = start if start >= oldest else int(there.min(initial=end))  # more may have expired while it was read
+    of_these = held[(held >= begins) & (held < end)]
+    _, mine, theirs = np.intersect1d(there, held, return_indices=True)
+    return Logged(
+        len(there),
+        lost=_numbers(np.setdiff1d(there, held)),
+        changed=_numbers(there[mine][hashes[mine] != others[theirs]]),
+        invented=_numbers(np.setdiff1d(of_these, there)),
+    )
 
 
 def _hash(key: bytes) -> int:

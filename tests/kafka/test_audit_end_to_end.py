@@ -71,6 +71,8 @@ def test_the_log_is_whole_and_every_record_has_its_entry(pipeline: Pipeline, run
     assert records["redactor"] == len(load_samples(ROOT / "samples"))
     assert records["router"] > 40
     assert all(row["unknown"] == 0 for row in rows if "partner" in row)
+    (entries,) = [row for row in rows if "entries" in row]
+    assert entries == {"entries": len(pipeline.entries()), "lost": [], "changed": [], "invented": []}
     key = pipeline.keys_dir / "approvers" / "first-approver.dev"
     done = run("reconcile", "--sign-with", str(key))
     assert done.exit_code == 0, (done.output, done.exception)
@@ -186,6 +188,7 @@ def test_a_record_without_an_entry_is_named(pipeline: Pipeline, run: object) -> 
     assert done.exit_code == 1
     assert "partner.housing-gm: 1 of" in done.output
     assert "no entry for offset" in done.output
+    assert "ledger: 1 messages are not in the log" in done.output
     assert run("verify").exit_code == 1
 
 

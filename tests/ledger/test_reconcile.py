@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +14,20 @@ from services.kernel import ledger, supersede
 from services.kernel.errors import RefusedError
 from services.kernel.record import Inbound, Outcome
 from services.kernel.vocabulary import OutcomeKind
-from services.ledger import reconcile
-from services.ledger.reconcile import Compared, Settled, compare, delivered, read_statement, statement
+from services.ledger import reconcile, tables
+from services.ledger.reconcile import (
+    Compared,
+    Hashed,
+    Logged,
+    Settled,
+    compare,
+    delivered,
+    logged,
+    read_statement,
+    statement,
+)
 from services.ledger.store import Store
+from services.ledger.tree import leaf_hash
 from tests.ledger.helpers import NOW, append, entries, key, record, url
 
 PLACE = ("redactor", "agency.gmp.marac", 0)
@@ -121,12 +133,50 @@ def test_what_the_log_says_is_read_from_it_once(tmp_path: Path) -> None:
             assert set(said.keys) == {"idva-service", "victim-support-gm"}
         append(store, list(entries(20, 200)))
         with store.connection() as connection:
-            again = reconcile.said(connection, Settled(leaves=said.leaves, keys_from=190))
+            again = reconcile.said(connection, Settled(said.leaves, keys_from=190, read={reconcile.LEDGER: 190}))
     assert again.leaves == 221
     assert {o for place, held in again.offsets.items() for o in held if place[0] == "redactor"} == {25, 26, 27}
     assert len(again.keys["idva-service"]) == sum(
         n % 2 and (n // 2) % 10 != 0 for n in (*range(190, 200), *range(200, 220))
     )
+
+
+def test_the_ledger_topic_is_compared_with_the_leaves(tmp_path: Path) -> None:
+    """Entries made by hand are in no chain: only the topic knows that they were there."""
+    bodies = [*entries(6), b"{}"]
+    messages = Hashed()
+    for offset, body in enumerate([*bodies[:3], b"by hand", *bodies[3:]]):
+        messages.add(offset, leaf_hash(body))
+    with Store(url(tmp_path)) as store:
+        append(store, bodies[:3])
+        with store.connection(write=True) as connection:  # the service stood still meanwhile
+            connection.execute(sa.update(tables.log).values(next_offset=tables.log.c.next_offset + 1))
+        append(store, bodies[3:])
+        with store.connection() as connection:
+            said = reconcile.said(connection, Settled())
+    assert logged(messages, said.leaf_hashes, start=0, oldest=0, end=8) == Logged(8, lost=(3,))
+    first, rest = Hashed(messages.offsets[:3], messages.hashes[:3]), Hashed(messages.offsets[4:], messages.hashes[4:])
+    for part, start, end in ((first, 0, 3), (first, 0, 2), (rest, 4, 8), (rest, 4, 9), (rest, 0, 8), (Hashed(), 8, 9)):
+        assert logged(part, said.leaf_hashes, start=start, oldest=start or 4 * (part is rest), end=end).whole
+    other = Hashed(rest.offsets, rest.hashes[:])
+    other.hashes[1] ^= 1
+    assert logged(other, said.leaf_hashes, start=4, oldest=0, end=8).changed == (5,)
+    assert logged(rest, said.leaf_hashes, start=2, oldest=0, end=8).invented == (2,)
+
+
+def test_leaves_beyond_what_was_read_are_for_the_next_pass(tmp_path: Path) -> None:
+    bodies, messages = list(entries(10)), Hashed()
+    with Store(url(tmp_path)) as store:
+        append(store, bodies)
+        with store.connection() as connection:
+            first = reconcile.said(connection, Settled())
+            again = reconcile.said(connection, Settled(leaves=10, keys_from=6, read={reconcile.LEDGER: 7}))
+            old = reconcile.said(connection, Settled(leaves=10, keys_from=6))
+    assert list(again.leaf_hashes.offsets) == [6, 7, 8, 9]
+    assert old.leaf_hashes == first.leaf_hashes
+    for offset, body in enumerate(bodies[:7]):
+        messages.add(offset, leaf_hash(body))
+    assert logged(messages, first.leaf_hashes, start=0, oldest=0, end=7) == Logged(7)
 
 
 def test_the_statement_is_signed_and_read_again(tmp_path: Path) -> None:
