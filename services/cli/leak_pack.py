@@ -16,6 +16,7 @@ from services.kernel import keys
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import read_all
 from services.kernel.keys import Key
+from services.kernel.whole import whole_folder
 from services.ledger import export, note, tables
 from services.ledger.recall import SERVICE
 from services.ledger.search import Found, Query, search
@@ -33,20 +34,17 @@ def write(folder: Path, trace: Trace, store: Store, key: Key) -> int:
     3. The ledger's entries of all its records, and of the recall, with proofs.
 
     Raises:
-        ConfigError: the folder is not empty, or the log has no checkpoint.
+        ConfigError: the folder is not empty or cannot be written, or the log has no checkpoint; nothing is left in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise ConfigError("leak pack", [f"`{folder}` is not empty"])
-    (folder / "timeline.json").write_bytes(_pretty(_timeline(trace)))  # 1
-    with (folder / "recipients.csv").open("w", newline="", encoding="utf-8") as table:
-        rows = csv.writer(table)
-        rows.writerow(("partner", "deliveries", "first", "last", "recalled", "receipt"))
-        rows.writerows(_recipients(trace))
     checkpoints = store.checkpoints()
     if not checkpoints:
         raise ConfigError("leak pack", ["the log has no checkpoint yet: is the ledger service running?"])
-    with store.connection() as connection:
+    with whole_folder(folder), store.connection() as connection:
+        (folder / "timeline.json").write_bytes(_pretty(_timeline(trace)))  # 1
+        with (folder / "recipients.csv").open("w", newline="", encoding="utf-8") as table:
+            rows = csv.writer(table)
+            rows.writerow(("partner", "deliveries", "first", "last", "recalled", "receipt"))
+            rows.writerows(_recipients(trace))
         newest = next(iter(_newest(connection)), None)
         after = newest.entry["versions"] if newest is not None and newest.entry is not None else {}
         (folder / "versions.json").write_bytes(_pretty({"before": _versions(trace), "after": after}))  # 2

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.whole import whole_folder
 from services.ledger import note, tree
 from services.ledger.entries import Reader, let_out
 from services.ledger.note import Signed
@@ -75,11 +76,15 @@ def write(
         signed: the checkpoint that the proofs lead to.
 
     Raises:
-        ConfigError: the folder is not empty.
+        ConfigError: the folder is not empty, or cannot be written; then nothing is left in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise ConfigError("export", [f"`{folder}` is not empty"])
+    with whole_folder(folder):
+        return _fill(folder, found, hashes=hashes, signed=signed, key=key)
+
+
+def _fill(
+    folder: Path, found: Iterable[Found], *, hashes: tree.Hashes, signed: Signed, key: Ed25519PublicKey
+) -> Written:
     size, count = signed.checkpoint.size, 0
     with (folder / ENTRIES).open("wb") as lines, (folder / TABLE).open("w", newline="", encoding="utf-8") as table:
         rows = csv.writer(table)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from services.cli import leak, leak_trace, log_wait
 from services.cli.app import app
 from services.cli.leak_trace import Trace
+from services.kernel import keys
 from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.ledger import TOPIC
 from services.kernel.record import Inbound
@@ -215,3 +216,23 @@ def test_what_a_trace_cannot_use_is_said_before_the_term_is_asked_for(
     done = run("trace", str(folder / "trace.json"), "--by", "A1", *arguments)
     assert isinstance(done.exception, ConfigError)
     assert says in str(done.exception)
+
+
+def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
+    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.init_dev(tmp_path / "keys", [])
+    monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
+
+    def full(self: Path, *_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Store, "checkpoints", lambda _: [])
+        assert "the log has no checkpoint yet" in str(run("pack", str(file), str(tmp_path / "pack")).exception)
+    with monkeypatch.context() as changed:
+        changed.setattr(Path, "write_text", full)
+        assert "No space left on device" in str(run("pack", str(file), str(tmp_path / "pack")).exception)
+    done = run("pack", str(file), str(tmp_path / "pack"))
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert len((tmp_path / "pack" / "ledger" / "entries.jsonl").read_text().splitlines()) == 2 * (RECORDS - 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.kernel.errors import ConfigError
-from services.kernel.whole import demand_writable, write_whole
+from services.kernel.whole import demand_writable, whole_folder, write_whole
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -48,3 +48,19 @@ def test_a_place_that_takes_no_file_is_named(tmp_path: Path, name: str) -> None:
     if name != "folder":
         with pytest.raises(ConfigError, match=f"{name}` cannot be written"):
             demand_writable(tmp_path / name)
+
+
+def test_a_folder_that_was_not_filled_is_empty_again(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "pack"
+    with pytest.raises(ConfigError, match="cannot be written: No space left on device"), whole_folder(folder):
+        (folder / "ledger").mkdir()
+        (folder / "ledger" / "entries.jsonl").write_text("{")
+        (folder / "timeline.json").write_text("{")
+        raise OSError(28, "No space left on device")
+    with whole_folder(folder):
+        (folder / "timeline.json").write_text("{}")
+    with pytest.raises(ConfigError, match="is not empty"), whole_folder(folder):
+        pytest.fail("filled")
+    assert [path.name for path in folder.iterdir()] == ["timeline.json"]
+    with pytest.raises(ConfigError, match="cannot be written"), whole_folder(folder / "timeline.json"):
+        pytest.fail("filled")
