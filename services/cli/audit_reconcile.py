@@ -82,6 +82,7 @@ def reconcile(
             settled = done.settled
             if key is not None:
                 text = reconciling.statement(settled, name=name, stamp=rfc3339(int(time.time() * 1000)), key=key)
+                print(json.dumps({"statement": text}) if as_json else text, end="\n" if as_json else "")
                 _keep(text, state, settings.kafka_config() if publish_it else None)
             if not every:
                 return
@@ -175,8 +176,7 @@ def _last(state: Path | None, key: Ed25519PrivateKey | None, store: Store) -> Se
 
 
 def _keep(text: str, state: Path | None, config: Mapping[str, str] | None) -> None:
-    """Print the statement, replace the file whole, and send it."""
-    print(text, end="")
+    """Replace the file whole, and send it."""
     if state is not None:
         write_whole(state, text.encode())
     if config is not None:

@@ -21,6 +21,7 @@ from services.cli import leak_pack
 from services.cli.audit import opened_store
 from services.cli.leak_trace import Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
+from services.evaluation.gold import CLASSES
 from services.kernel import keys, ledger, supersede
 from services.kernel.attestation import HEADER, AttestationError
 from services.kernel.attestation import verify as verify_attestation
@@ -142,11 +143,15 @@ def case(
     The sentence is asked for. What runs in the same five words as a copy in the topics is refused.
     """
     settings, found = load_settings(), _read(file)
+    if kind not in CLASSES:
+        raise ConfigError("leak case", [f"`{kind}` is no class of the annotation: {', '.join(CLASSES)}"])
+    demand_writable(file)
+    demand_writable(out)
     text = typer.prompt("paraphrase, with the mention in [[ ]]", err=True)
     line = leak_pack.gold_line(text, kind, id_=f"leak-{found.id}")
     leak_pack.refuse_runs(str(line["text"]), leak_pack.sources(settings.kafka_config(), found, name=NAME))
-    with out.open("ab") as lines:
-        lines.write(orjson.dumps(line) + b"\n")
+    lines = out.read_bytes() if out.exists() else b""
+    write_whole(out, lines + orjson.dumps(line) + b"\n")
     found.case = True
     _write(file, found)
     print(f"added to `{out}`; `safe-reporting evaluate` shows whether the detector finds it now")

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from services.cli import leak, leak_trace, log_wait
 from services.cli.app import app
 from services.cli.leak_trace import Trace
+from services.evaluation import gold
 from services.kernel import keys
 from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.ledger import TOPIC
@@ -236,3 +237,16 @@ def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
     done = run("pack", str(file), str(tmp_path / "pack"))
     assert done.exit_code == 0, (done.output, done.exception)
     assert len((tmp_path / "pack" / "ledger" / "entries.jsonl").read_text().splitlines()) == 2 * (RECORDS - 1)
+
+
+def test_a_case_is_one_that_evaluate_reads(run: Run, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "misses.jsonl"
+    wrong = run("case", str(file), str(out), "--type", "Country", typed="from [[Qarvonia]]\n").exception
+    assert isinstance(wrong, ConfigError)
+    assert "`Country` is no class of the annotation: NATIONALITY, COUNTRY_OF_ORIGIN" in str(wrong)
+    away = run("case", str(file), str(tmp_path / "none" / "m"), "--type", "PROXY", typed="from [[Qarvonia]]\n")
+    assert isinstance(away.exception, ConfigError)
+    assert not out.exists()
+    for _ in range(2):
+        assert run("case", str(file), str(out), "--type", "PROXY", typed="from [[Qarvonia]]\n").exit_code == 0
+    assert [(text.text, text.spans[0].entity) for text in gold.read(out)] == 2 * [("from Qarvonia", "PROXY")]
