@@ -313,4 +313,4 @@ def _show(found: Trace) -> None:
     if unknown:
         print(f"{unknown} copies have no entry in the ledger: `safe-reporting audit reconcile`")
     if strange:
-        print(f"{strange} of them have a key that no entry can name, and are not recalled: the broker's own tools delete")
+        print(f"{strange} of them have a key that no entry can name: `leak recall` leaves them to the broker's tools")

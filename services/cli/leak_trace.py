@@ -140,9 +140,11 @@ def trace(
     for partner in partners:
         topic = f"partner.{partner}"
         progress(topic)
-        for message in read_all(config, topic, name=name, deadline=600.0) if holds else ():
-            if message.value is not None and holds is not None and holds(message.value.reveal()):  # 1
-                hits.append((partner, message.partition, message.offset, _key(message), message.timestamp))
+        hits += [  # 1
+            (partner, message.partition, message.offset, _key(message), message.timestamp)
+            for message in (read_all(config, topic, name=name, deadline=600.0) if holds else ())
+            if message.value is not None and holds is not None and holds(message.value.reveal())
+        ]
     caught_up(store, config, name=name)  # 2
     copies: list[Copy] = []
     with store.connection() as connection:

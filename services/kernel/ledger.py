@@ -205,8 +205,9 @@ def gate(state: str, *, by: str, second: str | None, reference: str | None, now:
 
 
 def recall(
-    record: str | None, sent: Iterable[tuple[str, str]], *, source: tuple[str, int, int], reference: str, by: str, now: int
-) -> Message:
+    record: str | None, sent: Iterable[tuple[str, str]], *, source: tuple[str, int, int], reference: str, by: str,
+    now: int,
+) -> Message:  # fmt: skip
     """The entry of a recall, in the transaction that sends it.
 
     Args:

@@ -166,9 +166,7 @@ def test_a_copy_that_is_let_out_while_the_trace_reads_is_found_and_recalled(
     assert "recalled 4 copies" in run("recall", str(file), "--by", "A1").output
 
 
-def test_a_log_that_is_behind_is_waited_for_and_then_said(
-    run: Run, file: Path, tmp_path: Path, broker: Broker
-) -> None:
+def test_a_log_that_is_behind_is_waited_for_and_then_said(run: Run, file: Path, tmp_path: Path, broker: Broker) -> None:
     broker.late = 1
     done = run("trace", str(tmp_path / "other.json"), "--by", "A1", "--no-term", "--record", record(1))
     assert "1 offsets behind its topic after 30 s" in str(done.exception)

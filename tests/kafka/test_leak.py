@@ -96,12 +96,11 @@ def test_a_second_recall_sends_nothing_and_a_case_is_no_copy(pipeline: Pipeline,
     theirs = [one for one in found.sent if one.record == record]
     assert theirs
     sentences = ("parcel was left by the gate on [[Qarvonia]] paper", "no mention", "[[a]] [[b]]")
+    case = ("case", str(tmp_path / "again.json"), str(tmp_path / "gold.jsonl"), "--type", "COUNTRY_OF_ORIGIN")
     for number, sentence in enumerate(sentences):
-        refused = run(pipeline, "case", str(tmp_path / "again.json"), str(tmp_path / "gold.jsonl"), "--type", "COUNTRY_OF_ORIGIN",
-                      typed=sentence + "\n").exception  # fmt: skip
+        refused = run(pipeline, *case, typed=sentence + "\n").exception
         assert isinstance(refused, ConfigError if number else RefusedError)
-    done = run(pipeline, "case", str(tmp_path / "again.json"), str(tmp_path / "gold.jsonl"), "--type", "COUNTRY_OF_ORIGIN",
-               typed="She grew up in [[Qarvonia]] with her aunt\n")  # fmt: skip
+    done = run(pipeline, *case, typed="She grew up in [[Qarvonia]] with her aunt\n")
     assert done.exit_code == 0, (done.output, done.exception)
     (line,) = (tmp_path / "gold.jsonl").read_text().splitlines()
     gold = json.loads(line)

@@ -52,11 +52,15 @@ def test_a_place_that_takes_no_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_that_was_not_filled_is_empty_again(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "pack"
-    with pytest.raises(ConfigError, match="cannot be written: No space left on device"), whole_folder(folder):
+
+    def fill() -> None:
         (folder / "ledger").mkdir()
         (folder / "ledger" / "entries.jsonl").write_text("{")
         (folder / "timeline.json").write_text("{")
         raise OSError(28, "No space left on device")
+
+    with pytest.raises(ConfigError, match="cannot be written: No space left on device"), whole_folder(folder):
+        fill()
     with whole_folder(folder):
         (folder / "timeline.json").write_text("{}")
     with pytest.raises(ConfigError, match="is not empty"), whole_folder(folder):

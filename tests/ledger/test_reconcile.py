@@ -110,7 +110,9 @@ def test_a_partner_topic_holds_no_key_that_was_not_let_out(tmp_path: Path) -> No
 
 def test_what_a_recall_sends_is_let_out_by_its_entry_and_by_no_other(tmp_path: Path) -> None:
     copy = key("idva-service", 1)
-    made = ledger.recall(record(1), [("idva-service", copy)], source=("redacted", 1, 0), reference="t", by="A1", now=NOW)
+    made = ledger.recall(
+        record(1), [("idva-service", copy)], source=("redacted", 1, 0), reference="t", by="A1", now=NOW
+    )
     sent = [message.key for message in supersede.messages("partner.idva-service", copy, now=NOW)]
     with Store(url(tmp_path)) as store:
         append(store, list(entries(40)))
