@@ -301,10 +301,10 @@ def _moment(text: str | None) -> str:
 
 
 def _show(found: Trace) -> None:
-    table = Table("partner", "copies that hold it", "deliveries of these records", title=f"trace {found.id}")
-    for partner in sorted({*found.recipients, *(copy.partner for copy in found.copies)}):
+    table = Table("partner", "copies that hold it", "what it got of these records", title=f"trace {found.id}")
+    for partner, got in found.recipients.items():
         held = sum(copy.partner == partner for copy in found.copies)
-        table.add_row(partner, str(held), str(found.recipients.get(partner, 0)))
+        table.add_row(partner, str(held), str(got))
     Console().print(table)
     unknown = sum(copy.record is None for copy in found.copies)
     strange = unknown - len(found.unknown)

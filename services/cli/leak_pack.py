@@ -68,7 +68,8 @@ def _recipients(trace: Trace) -> Iterator[tuple[object, ...]]:
     for partner, count in trace.recipients.items():
         times = sorted(one.time for one in trace.sent if one.partner == partner)
         back = sorted(at for place, at in trace.recalled.items() if place.startswith(f"{partner}/"))
-        yield partner, count, times[0], times[-1], back[-1] if back else "", trace.receipts.get(partner, "")
+        first, last = (times[0], times[-1]) if times else ("", "")  # no entry let it out
+        yield partner, count, first, last, back[-1] if back else "", trace.receipts.get(partner, "")
 
 
 def _versions(trace: Trace) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,11 +73,9 @@ class Trace(msgspec.Struct):
 
     @property
     def recipients(self) -> dict[str, int]:
-        """How many copies each partner got, by its name."""
-        found: dict[str, int] = {}
-        for one in self.sent:
-            found[one.partner] = found.get(one.partner, 0) + 1
-        return dict(sorted(found.items()))
+        """How many copies each partner got, by its name; those that no entry let out too."""
+        strange = [copy.partner for copy in self.copies if copy.record is None]
+        return dict(sorted(Counter([*(one.partner for one in self.sent), *strange]).items()))
 
 
 def finder(term: str) -> Callable[[bytes], bool]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.cli import leak, leak_trace, log_wait
+from services.cli import leak, leak_pack, leak_trace, log_wait
 from services.cli.app import app
 from services.cli.leak_trace import Trace
 from services.evaluation import gold
@@ -195,6 +195,10 @@ def test_a_copy_that_no_entry_let_out_is_recalled_by_its_place(
         None, "partner.idva-service", strange,
     )  # fmt: skip
     assert "recalled 0 copies" in run("recall", str(file), "--by", "A1").output
+    assert "not yet: housing-gm" in run("receipt", str(file), "--by", "A1", "--partner", "idva-service").output
+    rows = [",".join(map(str, row)) for row in leak_pack._recipients(read(file))]
+    at = read(file).recalled[f"idva-service/{strange}"]
+    assert rows == ["housing-gm,1,,,,", f"idva-service,1,,,{at},{read(file).receipts['idva-service']}"]
 
 
 @pytest.mark.parametrize(
