@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def test_the_first_makes_it_and_the_second_signs_the_same(folder: Path) -> None:
     held = json.loads((folder / "manifest.json").read_text())
     assert (held["sequence"], held["revoked"], held["sha256"]) == (7, ["housing-gm"], set_hash(ROOT / "policies"))
     assert set(load_approvers(folder / "approvers.yaml")) == {"first-approver", "second-approver"}
+
+
+def test_the_approvers_file_names_every_action(folder: Path) -> None:
+    said = (ROOT / "policies" / "approvers.yaml").read_text()
+    for person in load_approvers(folder / "approvers.yaml").values():
+        assert set(person.actions) == set(re.findall(r"`(\w+)`:", said))
 
 
 def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
