@@ -96,6 +96,17 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     assert sorted(runbooks()) == sorted(NAMES)
 
 
+def test_every_error_in_a_log_is_explained() -> None:
+    said = "".join((ROOT / "docs" / name).read_text() for name in ("operators.md", "operations.md"))
+    events = {
+        event
+        for file in (ROOT / "services").rglob("*.py")
+        for event in re.findall(r'(?:log\.error|_tell)\(\s*"(\w+)"', file.read_text())
+    }
+    assert {"canary_unknown", "consent_unreadable"} <= events
+    assert [event for event in sorted(events) if event not in said] == []
+
+
 def test_every_condition_of_the_monitor_is_an_alert() -> None:
     kinds = r'(?:event|drift_alarm\{kind)="(\w+)"'  # drift has an alarm for each kind
     told = {event for rule in ALERTS for event in re.findall(kinds, rule["expr"])}
