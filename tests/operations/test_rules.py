@@ -156,5 +156,11 @@ def test_what_a_second_monitor_says_too_is_shown_once() -> None:
     assert all(re.search(r"max by \([a-z, ]+\) \(safe_reporting", expression) for expression in sums)
 
 
+def test_canaries_drift_and_comparisons_can_be_looked_at() -> None:
+    drawn = "".join(file.read_text() for file in DASHBOARDS)
+    about = re.compile("safe_reporting_(canar|drift|masked|topology|reconciled)")
+    assert [name for name in sorted(samples()) if about.match(name) and name not in drawn] == []
+
+
 def test_there_is_a_dashboard() -> None:
     assert DASHBOARDS
