@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import timedelta
 from typing import Annotated
@@ -107,16 +108,17 @@ def subject(
     agency: Annotated[str, typer.Option("--agency", help="Agency that knows the person.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
 ) -> None:
-    """All that the ledger says about a person: what was done, when, to whom, on what basis. The id is asked for.
+    """What the ledger says about a person: records of the last 14 days, older ones by `audit statement`; consents.
 
-    Records are found by the redactor's signed claims, as long as `redacted` keeps them (14 days); what is older is
-    found by the record: `audit statement`. Consents count by the person.
+    What was done, when, to whom, on what basis. The id is asked for. Records are found by the redactor's signed claims,
+    as long as `redacted` keeps them; consents by the person.
     """
     settings = load_settings()
     person = typer.prompt("the person's id at that agency", hide_input=True, err=True)
     secret = keys.secret(keys.load(settings.keys_dir, ["pseudonym"])["pseudonym"])
     pseudonym = keys.pseudonym(secret, agency, person.strip())
     records = records_of(settings, {pseudonym}, name=NAME).get(pseudonym, set())
+    print(f"{len(records)} records of the last 14 days; older ones: `audit statement RECORD`", file=sys.stderr)
     rows = []
     with opened_store(settings) as store, store.connection() as connection:
         for record in sorted(records):
@@ -133,4 +135,4 @@ def subject(
     for row in rows:
         table.add_row(*(str(row[name]) for name in ("record", "operation", "time", "by", "to", "basis")))
     Console().print(table)
-    print(f"{len(records)} records, {len(rows)} operations")
+    print(f"{len(rows)} operations")

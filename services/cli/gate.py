@@ -55,7 +55,7 @@ def close(
     """
     config = load_settings().kafka_config()
     close_gate(config, by=by, why=why.value, reference=reference, slots=slots)
-    print(f"closed; {slots} router slots fenced. Records wait in `redacted` (14 days)")
+    print(f"closed; router slots 0 to {slots} fenced. Records wait in `redacted` (14 days)")
 
 
 @app.command("open")

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     ledger_checkpoint_file: Path | None = Field(default=None, description="where a witness reads the newest checkpoint")
     canary_interval_s: float = Field(default=60.0, ge=0.2, le=3600, description="between two canaries of a feed")
     canary_deadline_s: float = Field(default=60.0, gt=0, le=3600, description="until a canary must have arrived")
-    canary_slots: int = Field(default=4, ge=0, le=1000, description="router slots that a closing fences")
+    canary_slots: int = Field(default=4, ge=0, le=999, description="router slots 0 to this are fenced by a closing")
     drift_accepted: str = Field(default="", description="producers whose past begins anew: `agency/feed@time`, commas")
     desk_first_s: float = Field(default=900.0, gt=0, le=86400, description="until a hold nobody looked at escalates")
     desk_second_s: float = Field(default=3600.0, gt=0, le=86400, description="until it escalates again")

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
+from services.cli import audit_retention
 from services.cli.app import app
 from services.kernel import keys, ledger
 from services.kernel.errors import ConfigError, RefusedError
@@ -122,6 +123,18 @@ def test_statement_is_in_the_words_of_section_62(folder: Path) -> None:
     ]  # fmt: skip
     assert rows[1]["basis"] == "DPA 2018 s.35"
     assert "DPA 2018" in run("statement", record(7)).output
+
+
+def test_what_is_said_of_a_person_names_what_it_covers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(_: object, subjects: set[str], *, name: str) -> dict[str, set[str]]:
+        return {subject: {record(0)} for subject in subjects}
+
+    monkeypatch.setattr(audit_retention, "records_of", held)
+    done = CliRunner().invoke(app, ["audit", "subject", "--agency", "gmp", "--json"], input="P-7\n")
+    assert done.exit_code == 0, (done.output, done.exception)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert {row["record"] for row in rows} == {record(0)}
+    assert "1 records of the last 14 days" in done.stderr
 
 
 def test_no_partner_got_what_was_planted(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,16 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+from services.cli import audit, gate, leak, quarantine, replay, safety, sealed
 from services.cli.app import app
 from services.cli.commands import document
 from services.kernel.errors import Exit
+from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.samples import load_samples
+from services.kernel.settings import Settings
+
+OPERATORS = (ROOT / "docs" / "operators.md").read_text()
 
 
 def run(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -31,6 +37,24 @@ def run(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.C
 
 def test_the_document_equals_the_command_tree() -> None:
     assert (ROOT / "docs" / "commands.md").read_text() == document(app)
+
+
+def test_the_table_of_accounts_is_that_of_the_commands() -> None:
+    said = dict[str, str]()
+    for commands, account in re.findall(r"^\| (`.+`) \| `([a-z-]+)` \|$", OPERATORS, re.M):
+        said |= dict.fromkeys(re.findall(r"`([^`]+)`", commands), account)
+    known = re.findall(r"^## `safe-reporting (.+)`$", document(app), re.M)
+    assert all(any(f"{path} ".startswith(f"{command} ") for path in known) for command in said)
+    persons = {name for name in load_topology().principal_names if name.startswith("cli-")}
+    assert set(said.values()) == persons | {"admin", "compliance"}
+    runs = {"audit": audit, "gate": gate, "leak": leak, "quarantine": quarantine, "replay": replay, "safety": safety}
+    assert {command: module.NAME for command, module in runs.items()}.items() <= said.items()
+    assert said["consent release"] == said["duty"] == sealed.NAME
+
+
+def test_every_setting_is_in_the_table() -> None:
+    told = re.findall(r"`(SR_[A-Z_]+)`", OPERATORS)
+    assert {f"SR_{name.upper()}" for name in Settings.model_fields} <= set(told)
 
 
 def test_detect_answers_in_order_with_offsets_of_the_input() -> None:

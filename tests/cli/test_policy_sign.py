@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def test_a_full_disk_keeps_the_first_signature(folder: Path, monkeypatch: pytest
         changed.setattr(Path, "write_bytes", full)
         assert "No space left on device" in str(sign(folder, "second-approver").exception)
     assert (folder / "manifest.json").read_bytes() == signed
+
+
+def test_the_approvers_file_names_every_action(folder: Path) -> None:
+    said = (ROOT / "policies" / "approvers.yaml").read_text()
+    for person in load_approvers(folder / "approvers.yaml").values():
+        assert set(person.actions) == set(re.findall(r"`(\w+)`:", said))
 
 
 def test_what_is_refused(folder: Path, tmp_path: Path) -> None:

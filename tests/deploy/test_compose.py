@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.kernel.kafka.embedded_jars import KAFKA_VERSION
 from services.kernel.kafka.embedded_settings import _COMMON
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
@@ -37,6 +38,12 @@ def test_every_service_of_the_code_is_in_the_file() -> None:
     for name in DAEMONS:
         assert SERVICES[name]["command"] == [name]
         assert SERVICES[name]["environment"]["SR_KAFKA_USERNAME"] == name
+
+
+def test_the_document_names_both_brokers() -> None:
+    said = (ROOT / "docs" / "operators.md").read_text()
+    assert f"Apache Kafka {SERVICES['kafka']['image'].partition(':')[2]};" in said
+    assert f"embed {KAFKA_VERSION})" in said
 
 
 @pytest.mark.parametrize("name", sorted(OURS))

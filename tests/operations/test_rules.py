@@ -96,6 +96,17 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     assert sorted(runbooks()) == sorted(NAMES)
 
 
+def test_every_error_in_a_log_is_explained() -> None:
+    said = "".join((ROOT / "docs" / name).read_text() for name in ("operators.md", "operations.md"))
+    events = {
+        event
+        for file in (ROOT / "services").rglob("*.py")
+        for event in re.findall(r'(?:log\.error|_tell)\(\s*"(\w+)"', file.read_text())
+    }
+    assert {"canary_unknown", "consent_unreadable"} <= events
+    assert [event for event in sorted(events) if event not in said] == []
+
+
 def test_every_condition_of_the_monitor_is_an_alert() -> None:
     kinds = r'(?:event|drift_alarm\{kind)="(\w+)"'  # drift has an alarm for each kind
     told = {event for rule in ALERTS for event in re.findall(kinds, rule["expr"])}
@@ -143,6 +154,12 @@ def test_what_a_second_monitor_says_too_is_shown_once() -> None:
     ]
     assert len(sums) == 2
     assert all(re.search(r"max by \([a-z, ]+\) \(safe_reporting", expression) for expression in sums)
+
+
+def test_canaries_drift_and_comparisons_can_be_looked_at() -> None:
+    drawn = "".join(file.read_text() for file in DASHBOARDS)
+    about = re.compile("safe_reporting_(canar|drift|masked|topology|reconciled)")
+    assert [name for name in sorted(samples()) if about.match(name) and name not in drawn] == []
 
 
 def test_there_is_a_dashboard() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonschema_rs
@@ -17,6 +18,7 @@ from services.kernel.safety import Acknowledgement
 from services.kernel.sealing import Sealer
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import CoarseReason, Operation, OutcomeKind, Reason, Risk, Role
+from services.router import facts
 from tests.locks import LOCK
 from tests.schemas.files import FEEDS, MESSAGES, SCHEMAS, Schema, read
 
@@ -106,6 +108,14 @@ def test_vocabularies_are_the_codes_own() -> None:
     assert set(properties["reason"]["enum"]) == {*CoarseReason, None}
     assert set(properties["roles"]["items"]["enum"]) == set(Role)
     assert set(properties["feed"]["enum"]) == {*FEEDS, None}
+
+
+def test_every_list_of_feeds_has_them_all() -> None:
+    words = (SCHEMAS.parent / "policies" / "cedar" / "schema.cedarschema").read_text()
+    of_policies = re.findall(r'"([a-z-]+)"', words.partition("entity Feed enum")[2].partition("]")[0])
+    of_messages = [message(name)["properties"]["feed"]["enum"] for name in ("ledger-entry", "safety-alert")]
+    for held in (facts.FEEDS, of_policies, *of_messages):
+        assert {feed for feed in held if feed is not None} == set(FEEDS)
 
 
 def test_grades_of_an_alert_are_the_codes_own() -> None:

@@ -27,6 +27,6 @@ def close_gate(config: Mapping[str, str], *, by: str, why: Why, reference: str |
     check("gate close", said)
     send(config, [(said.message, 0)])
     try:
-        fence(config, [f"router-{slot}" for slot in range(slots)])
+        fence(config, [f"router-{slot}" for slot in range(slots + 1)])
     finally:
         send(config, [(ledger.gate("closed", by=by, second=None, reference=reference, now=now), 0)])
