@@ -29,7 +29,7 @@ from services.kernel.settings import Settings, load_settings
 from services.ledger import export as exports
 from services.ledger import note, tree
 from services.ledger.entries import Reader, let_out
-from services.ledger.note import Signed
+from services.ledger.note import Checkpoint, Signed
 from services.ledger.search import Found, Query, leaf, search
 from services.ledger.store import Hashes, Store
 from services.ledger.verify import Report
@@ -99,21 +99,38 @@ def search_(
 def verify(
     folder: Annotated[Path | None, typer.Argument(help="An export; without it the whole log in the database.")] = None,
     log_key: LogKey = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="A checkpoint kept elsewhere, such as a witness's: the log must hold it."),
+    ] = None,
+    witnesses: Annotated[
+        list[str] | None,
+        typer.Option("--witness", help="NAME=KEY (public, 64 hex digits): must have cosigned that checkpoint."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that the log, or an export, is what was signed. Exit 1 names the first difference and what explains it."""
+    """Prove that the log, or an export, is what was signed. Exit 1 names the first difference and what explains it.
+
+    A database that was rolled back to an earlier state is whole by itself: only `--checkpoint` shows it.
+    """
     settings = load_settings()
     key = _log_key(settings, log_key)
     reader = Reader(settings.schemas_dir)
+    if (checkpoint is None and witnesses) or (checkpoint is not None and folder is not None):
+        raise ConfigError("audit verify", ["`--checkpoint` goes with the log in the database, `--witness` with it"])
     if folder is not None:
         report = exports.verify(folder, key, reader)
     else:
+        outside = _outside(settings, checkpoint, key, witnesses or []) if checkpoint is not None else None
         with opened_store(settings) as store:
             size = store.state().size
             console = Console(stderr=True)
             with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task("leaves", total=size)
-                report = verify_store(store, key, reader, progress=lambda done: progress.update(task, completed=done))
+                report = verify_store(
+                    store, key, reader, origin=settings.ledger_origin, outside=outside,
+                    progress=lambda done: progress.update(task, completed=done),
+                )  # fmt: skip
     _tell(report, as_json)
     if report.findings:
         raise typer.Exit(Exit.FOUND)
@@ -224,12 +241,12 @@ def _tell(report: Report, as_json: bool) -> None:
 
 @contextmanager
 def opened_store(settings: Settings | None = None) -> Iterator[Store]:
-    """The ledger's database of the settings.
+    """The ledger's database of the settings, which the service has made.
 
     Raises:
-        ConfigError: none is set.
+        ConfigError: none is set, or it holds no ledger.
     """
-    with Store((settings or load_settings()).ledger_url()) as store:
+    with Store((settings or load_settings()).ledger_url(), create=False) as store:
         yield store
 
 
@@ -238,6 +255,24 @@ def _last(store: Store) -> Signed:
     if not found:
         raise ConfigError("audit", ["the log has no checkpoint yet: is the ledger service running?"])
     return note.read(found[-1])
+
+
+def _outside(settings: Settings, path: Path, key: Ed25519PublicKey, witnesses: list[str]) -> Checkpoint:
+    """A checkpoint from a file, signed by this log and cosigned by `witnesses` (NAME=KEY)."""
+    known = {}
+    for given in witnesses:
+        name, _, digits = given.rpartition("=")
+        known[name] = keys.public_key(keys.Key(name, "witness", digits.encode()))
+    try:
+        signed = note.read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("audit verify", [f"`{path}` cannot be read: {error}"]) from error
+    note.verify(signed, key)
+    if signed.checkpoint.origin != settings.ledger_origin:
+        raise RefusedError(f"the checkpoint is of the log `{signed.checkpoint.origin}`: see `SR_LEDGER_ORIGIN`")
+    if missing := sorted(known.keys() - note.witnesses(signed, known).keys()):
+        raise RefusedError(f"the checkpoint is not cosigned by {', '.join(f'`{name}`' for name in missing)}")
+    return signed.checkpoint
 
 
 def _log_key(settings: Settings, path: Path | None) -> Ed25519PublicKey:

@@ -85,18 +85,21 @@ def read(note: str) -> Signed:
     return Signed(checkpoint, tuple(signatures))
 
 
-def verify(signed: Signed, key: Ed25519PublicKey) -> None:
-    """Check the log's own signature.
+def verify(signed: Signed, *keys: Ed25519PublicKey) -> Ed25519PublicKey:
+    """Check the log's own signature; the key that made it.
+
+    Args:
+        keys: what the log may have signed with.
 
     Raises:
-        RefusedError: the checkpoint is not signed by this key.
+        RefusedError: the checkpoint is not signed by one of these keys.
     """
     name = signed.checkpoint.origin
-    wanted = _key_id(name, key, _ED25519)
+    known = {_key_id(name, key, _ED25519): key for key in keys}
     for given, data in signed.signatures:
-        if given == name and data[:4] == wanted:
+        if given == name and (key := known.get(data[:4])) is not None:
             _check(key, data[4:], signed.checkpoint.text.encode())
-            return
+            return key
     raise RefusedError(f"the checkpoint of {signed.checkpoint.size} leaves has no signature by the log's key")
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -59,17 +61,18 @@ class State:
 
 
 class Store:
-    """One log. Use it as a context; opening it brings its tables up to date.
+    """One log. Use it as a context.
 
     Args:
         url: an SQLAlchemy URL, `sqlite:///ledger.db` or `postgresql+pg8000://user@host/database`.
+        create: make its tables and bring them up to date, as the service does; who only asks expects them there.
 
     Raises:
-        ConfigError: the URL is none.
+        ConfigError: the URL is none; or, without `create`, there is no ledger of this version.
         UnreachableError: the database does not answer, is locked or full.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
         try:
             self.engine = sa.create_engine(url, hide_parameters=True)
         except (SQLAlchemyError, ImportError) as error:
@@ -79,12 +82,27 @@ class Store:
         if self._sqlite:
             sa.event.listen(self.engine, "connect", _configure)
             sa.event.listen(self.engine, "begin", _begin)
+        if not create:
+            self._expect()
+            return
         with self.connection(write=True) as connection:
             if not self._sqlite:  # one service at a time brings the tables up to date
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             _migrate(connection)
             if connection.execute(sa.select(tables.log.c.id)).first() is None:
                 connection.execute(sa.insert(tables.log).values(id=1, next_offset=0, size=0, frontier=b""))
+
+    def _expect(self) -> None:
+        """A log must be there: to open an SQLite file that is not would make an empty one."""
+        name = self.engine.url.database or ""
+        there = None
+        if not self._sqlite or name.startswith("file:") or Path(name).is_file():
+            with self.connection() as connection:
+                there = MigrationContext.configure(connection).get_current_revision()
+        if there != ScriptDirectory.from_config(_config()).get_current_head():
+            self.engine.dispose()
+            said = "holds no ledger" if there is None else "holds a ledger of another version"
+            raise ConfigError("ledger", [f"the database of `SR_LEDGER_DATABASE` {said}: the ledger service makes it"])
 
     @property
     def file(self) -> Path | None:
@@ -298,10 +316,15 @@ def _copied(value: object) -> str:
 
 
 def _migrate(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 def _begin(connection: Connection) -> None:

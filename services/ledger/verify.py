@@ -44,6 +44,7 @@ class Tampering(StrEnum):
     TRUNCATED = "truncated: a checkpoint was signed for more leaves than there are"
     CHECKPOINT = "checkpoint edited, or signed by another key"
     NO_CHECKPOINT = "no checkpoint covers these leaves"
+    EMPTY = "empty: no leaf and no checkpoint, so nothing is proved"
     SCHEMA = "no entry by its schema"
     SEARCH = "search columns or indexes edited: they do not say what the entries say"
     TREE = "tree edited: kept hashes are not those of the leaves"
@@ -97,19 +98,23 @@ class _Sums:
 
 
 def verify(
-    store: Store, key: Ed25519PublicKey, reader: Reader, *, progress: Callable[[int], None] = lambda _: None,
+    store: Store, key: Ed25519PublicKey, reader: Reader, *, origin: str | None = None,
+    outside: Checkpoint | None = None, progress: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.time,
 ) -> Report:  # fmt: skip
     """Verify the whole log as it stood at one moment; the service may go on appending.
 
-    1. Every checkpoint is signed by the log's key.
+    1. Every checkpoint is signed by the log's key, and of this log.
     2. Every leaf has its number, its hash, its place in the topic, its schema, its link, and its search columns.
-    3. At each checkpoint the tree of the leaves so far is the one that was signed.
+    3. At each checkpoint, and at the one from outside, the tree of the leaves so far is the one that was signed.
     4. Kept subtrees, indexes and position are those of the leaves.
     5. What was erased has an entry of its erasure.
 
     Args:
         key: the log's public key.
+        origin: name of the log; None where any will do.
+        outside: a checkpoint of this log, verified, which was not kept in the database: who rolled the database back
+            to an earlier state took its own checkpoints along.
         clock: seconds since the epoch.
         progress: called with the number of leaves done, now and then.
     """
@@ -117,13 +122,17 @@ def verify(
     walk = _Walk(reader, report)
     begun = int(clock() * 1000)
     with store.connection() as connection:
-        signed = _checkpoints(connection, key, report)  # 1
+        signed = _checkpoints(connection, key, origin, report)  # 1
+        if outside is not None:
+            signed.setdefault(outside.size, set()).add(outside)
         for row in pages(connection, sa.select(tables.leaf)):
             walk.leaf(row)  # 2
-            if (checkpoint := signed.pop(walk.frontier.size, None)) is not None:
+            for checkpoint in signed.pop(walk.frontier.size, ()):
                 walk.compare(checkpoint)  # 3
             if walk.frontier.size % 10_000 == 0:
                 progress(walk.frontier.size)
+        if walk.frontier.size == 0 and not signed:
+            report.add(None, Tampering.EMPTY)
         for size in sorted(signed):
             report.add(walk.frontier.size, Tampering.TRUNCATED, f"a checkpoint says {size} leaves")
         report.waiting = walk.frontier.size - walk.covered
@@ -266,9 +275,11 @@ def pages(connection: Connection, wanted: Select[Any]) -> Iterator[RowMapping]:
         after, size = rows[-1]["idx"], min(4 * size, _PAGE)
 
 
-def _checkpoints(connection: Connection, key: Ed25519PublicKey, report: Report) -> dict[int, Checkpoint]:
+def _checkpoints(
+    connection: Connection, key: Ed25519PublicKey, origin: str | None, report: Report
+) -> dict[int, set[Checkpoint]]:
     held = tables.checkpoint
-    found = {}
+    found: dict[int, set[Checkpoint]] = {}
     for size, text in connection.execute(sa.select(held.c.size, held.c.note).order_by(held.c.size)):
         try:
             signed = note.read(text)
@@ -276,9 +287,12 @@ def _checkpoints(connection: Connection, key: Ed25519PublicKey, report: Report) 
         except RefusedError as error:
             report.add(None, Tampering.CHECKPOINT, f"{size} leaves: {error}")
             continue
-        if signed.checkpoint.size != size:
-            report.add(None, Tampering.CHECKPOINT, f"{size} leaves: the note says {signed.checkpoint.size}")
-        found[signed.checkpoint.size] = signed.checkpoint
+        made = signed.checkpoint
+        if made.size != size:
+            report.add(None, Tampering.CHECKPOINT, f"{size} leaves: the note says {made.size}")
+        if origin is not None and made.origin != origin:
+            report.add(None, Tampering.CHECKPOINT, f"{size} leaves: of the log `{made.origin}`, not of `{origin}`")
+        found.setdefault(made.size, set()).add(made)
     return found
 
 

@@ -19,6 +19,8 @@ from services.kernel.vocabulary import OutcomeKind
 from services.ledger import tables
 from services.ledger.note import Checkpoint, sign
 from services.ledger.store import Store
+from services.ledger.tree import Frontier
+from services.ledger.verify import Tampering
 from tests.ledger import independent
 from tests.ledger.helpers import NOW, ORIGIN, append, entries, record, url
 
@@ -30,6 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     keys.init_dev(tmp_path / "keys", [])
     monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
     monkeypatch.setenv("SR_LEDGER_DATABASE", url(tmp_path))
+    monkeypatch.setenv("SR_LEDGER_ORIGIN", ORIGIN)
     with Store(url(tmp_path)) as store:
         append(store, [*entries(COUNT), b"{}"], signed=False)
         _sign(store, tmp_path)
@@ -54,6 +57,12 @@ def planted(number: int) -> Iterator[bytes]:
     for service, (topic, outcome) in outcomes.items():
         source = Inbound(topic, 5, 0, NOW, None, None)  # a partition that no other entry names
         yield ledger.entry(source, outcome, service=service, slot=0, previous=-1, now=NOW).value or b""
+
+
+def witness(folder: Path, name: str = "w-1") -> list[str]:
+    """The command of a witness, with its key."""
+    (folder / "w.key").write_text("aa" * 32)
+    return ["witness", "--state", str(folder / "seen"), "--key", str(folder / "w.key"), "--name", name]
 
 
 def run(*arguments: str) -> Result:
@@ -98,6 +107,71 @@ def test_verify_says_whole_or_names_the_first_difference(folder: Path) -> None:
     assert done.output.strip().startswith("leaf 12: content changed")
     (line,) = run("verify", "--json").output.splitlines()
     assert json.loads(line)["findings"][0]["what"] == "changed"
+
+
+def roll_back(store: Store, size: int) -> None:
+    """Make the log what it was at `size` leaves, tidily, as who owns the database can without any key."""
+    kept = Frontier()
+    with store.connection(write=True) as connection:
+        for digest in connection.execute(sa.select(tables.leaf.c.hash).order_by(tables.leaf.c.idx).limit(size)).scalars():
+            kept.append(digest)
+        for column in (tables.leaf.c.idx, tables.seen.c.idx, tables.delivery.c.idx):
+            connection.execute(sa.delete(column.table).where(column >= size))
+        connection.execute(sa.delete(tables.checkpoint).where(tables.checkpoint.c.size > size))
+        subtree = tables.subtree.c
+        connection.execute(sa.delete(tables.subtree).where(subtree.number >= size // 256, subtree.height == 8))
+        connection.execute(sa.update(tables.log).values(size=size, frontier=b"".join(kept.hashes)))
+
+
+def test_only_a_checkpoint_kept_elsewhere_shows_that_the_log_was_rolled_back(folder: Path) -> None:
+    with Store(url(folder)) as store:
+        append(store, list(entries(300, COUNT)), signed=False)
+        _sign(store, folder)
+    (folder / "note").write_text(run(*witness(folder)).output)
+    public = keys.private_key(keys.Key("w", "1", b"aa" * 32)).public_key().public_bytes_raw().hex()
+    against = ["verify", "--checkpoint", str(folder / "note"), "--witness"]
+    assert run(*against, f"w-1={public}").output.startswith("whole")
+    assert isinstance(run(*against, f"w-2={public}").exception, RefusedError)
+    assert isinstance(run(*against, f"w-1={'bb' * 32}").exception, RefusedError)
+    assert isinstance(run("verify", "--witness", f"w-1={public}").exception, ConfigError)
+    assert isinstance(run("verify", "--checkpoint", str(folder / "none")).exception, ConfigError)
+    with Store(url(folder)) as store:
+        roll_back(store, COUNT + 1)
+    assert run("verify").exit_code == 0  # by itself it looks sound
+    done = run(*against, f"w-1={public}")
+    assert done.exit_code == 1
+    assert f"leaf {COUNT + 1}: truncated" in done.output
+    with Store(url(folder)) as store:
+        append(store, list(entries(310, COUNT, feed="agency.other.marac")), signed=False)
+        _sign(store, folder)
+    done = run("verify", "--checkpoint", str(folder / "note"))
+    assert f"leaf {COUNT + 1}: changed, inserted, removed or reordered" in done.output
+
+
+def test_a_log_of_another_name_is_not_this_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "note").write_text(run(*witness(folder)).output)
+    monkeypatch.setenv("SR_LEDGER_ORIGIN", "other.example/log")
+    done = run("verify")
+    assert done.exit_code == 1
+    assert f"of the log `{ORIGIN}`, not of `other.example/log`" in done.output
+    assert isinstance(run("verify", "--checkpoint", str(folder / "note")).exception, RefusedError)
+
+
+def test_an_empty_log_is_not_whole_and_no_question_makes_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(url(folder).replace("ledger.db", "empty.db")).__exit__()
+    monkeypatch.setenv("SR_LEDGER_DATABASE", url(folder).replace("ledger.db", "empty.db"))
+    done = run("verify")
+    assert (done.exit_code, done.output.splitlines()[0]) == (1, f"the log: {Tampering.EMPTY}")
+    (folder / "blank.db").touch()
+    for name in ("typo.db", "blank.db"):
+        monkeypatch.setenv("SR_LEDGER_DATABASE", url(folder).replace("ledger.db", name))
+        for command in (["verify"], ["search"], ["statement", record(7)], ["holds"]):
+            assert "holds no ledger" in str(run(*command).exception)
+    assert not (folder / "typo.db").exists()
+    with Store(url(folder)) as store, store.connection(write=True) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    monkeypatch.setenv("SR_LEDGER_DATABASE", url(folder))
+    assert "another version" in str(run("search").exception)
 
 
 def test_an_export_is_verified_by_its_readme_alone(folder: Path) -> None:
@@ -157,8 +231,7 @@ def test_a_record_is_asked_for_with_its_partner(folder: Path) -> None:
 
 
 def test_the_witness_cosigns_what_grew_and_refuses_what_shrank(folder: Path) -> None:
-    (folder / "w.key").write_text("aa" * 32)
-    arguments = ["witness", "--state", str(folder / "seen"), "--key", str(folder / "w.key"), "--name", "witness-1"]
+    arguments = witness(folder)
     done = run(*arguments)
     assert done.exit_code == 0, (done.output, done.exception)
     assert done.output.count("\u2014 ") == 2
