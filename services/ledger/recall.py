@@ -58,7 +58,7 @@ def outstanding(connection: Connection, record: str) -> list[Delivery]:
     standing = {one.place: one for one in deliveries(connection, record)}
     for found in search(connection, Query(record=record, service=SERVICE)):
         for decision in found.entry["decisions"] if found.entry is not None else ():
-            place = decision["partner"], decision["key"]
+            place = decision["partner"], decision.get("key", "")
             if place in standing and standing[place].leaf < found.leaf:
                 del standing[place]
     return list(standing.values())
@@ -77,7 +77,7 @@ def overtaken(connection: Connection) -> list[Delivery]:
     due: dict[tuple[str, str], Delivery] = {}
     for found in search(connection, Query(), where=wanted):  # 1
         entry = found.entry
-        if entry is None or entry["record"] is None:
+        if entry is None or entry["record"] is None or entry["source"] is None:
             continue
         for decision in entry["decisions"]:
             about = entry["record"], decision["partner"]
@@ -97,7 +97,9 @@ def withdrawn(connection: Connection) -> list[tuple[str, str, str]]:
     return [
         (found.entry["subject"], found.entry["recipient"], found.entry["time"])
         for found in search(connection, Query(service="consent"))
-        if found.entry is not None and found.entry.get("asks") == "recall"
+        if found.entry is not None
+        and found.entry.get("asks") == "recall"
+        and {"subject", "recipient"} <= found.entry.keys()
     ]
 
 
@@ -119,7 +121,7 @@ def without_consent(
 
 def _of_entry(found: Found) -> Iterator[Delivery]:
     entry = found.entry
-    if entry is None or entry["record"] is None or entry["service"] != "router":
+    if entry is None or entry["record"] is None or entry["source"] is None or entry["service"] != "router":
         return
     for decision in entry["decisions"]:
         if decision["effect"] == "allow" and "key" in decision:

@@ -87,7 +87,7 @@ class Writer:
         moved: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`appended` is told of each batch once it is in the log; `moved` then, and where all was read."""
+        """`appended` is told of the entries of each batch once they are in the log; `moved` then, and where all was read."""
         self._store = store
         self._source = source
         self._publisher = publisher
@@ -133,7 +133,7 @@ class Writer:
         3. Grow the tree; a broken link of the chain is counted and told of.
         4. Sign a checkpoint, when its time or its number has come.
         5. Append all of it in one transaction that moves the position on.
-        6. Answer what only an entry in the log opens.
+        6. Answer what only an entry in the log opens; what is no entry opens nothing.
         7. Publish the checkpoint, and give free memory back.
         """
         records = self._source.read(self._limits.batch, self._limits.wait)  # 1
@@ -148,7 +148,7 @@ class Writer:
         self._store.append(self._state, after, leaves, kept, signed=signed, now=now)  # 5
         self._state = after
         telemetry.LEDGER_ENTRIES.inc(len(leaves))
-        self._appended(records)  # 6
+        self._appended([r for r, leaf in zip(records, leaves, strict=True) if leaf.fault is None])  # 6
         if signed is not None:
             self._publish(after)  # 7
         return len(leaves)
