@@ -9,12 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.ledger import tables
-from services.ledger.erasure import reference
+from services.ledger.erasure import SERVICE, reference
 from services.ledger.store import BUCKET_BITS, Store
 from services.ledger.verify import pages
 
-#: `service` of the entries of erasures and holds: they never expire, for they explain what is not there.
-SERVICE = "retention"
 #: Days below which nothing expires: the `ledger` topic holds its copy for 35.
 SHORTEST_DAYS = 36
 _ROWS = 500

@@ -244,6 +244,50 @@ def test_the_witness_cosigns_what_grew_and_refuses_what_shrank(folder: Path) -> 
     assert isinstance(run(*arguments).exception, RefusedError)
 
 
+def test_a_log_that_somebody_damaged_is_said_in_one_line(folder: Path) -> None:
+    assert run(*witness(folder)).exit_code == 0
+    with Store(url(folder)) as store:
+        append(store, list(entries(30, COUNT)), signed=False)
+        _sign(store, folder)
+        with store.connection(write=True) as connection:
+            connection.execute(sa.delete(tables.leaf).where(tables.leaf.c.idx == COUNT + 2))
+    for command in (["export", str(folder / "e")], witness(folder)):
+        said = run(*command).exception
+        assert isinstance(said, RefusedError)
+        assert "damaged" in str(said)
+    with Store(url(folder)) as store, store.connection(write=True) as connection:
+        connection.execute(sa.text("UPDATE leaf SET body = 'x' WHERE idx = 3"))
+    for command in (["search"], ["statement", record(1)]):
+        assert "damaged" in str(run(*command).exception)
+
+
+def test_an_entry_that_was_changed_as_text_is_exported_and_named(folder: Path) -> None:
+    with Store(url(folder)) as store, store.connection(write=True) as connection:
+        connection.execute(sa.text("UPDATE leaf SET body = replace(body, 'gmp', 'gmx') WHERE idx = 3"))
+    assert run("export", str(folder / "e")).exit_code == 0
+    for arguments in ([], [str(folder / "e")]):
+        assert run("verify", *arguments).output.startswith("leaf 3: content changed")
+
+
+def test_the_keys_folder_keeps_the_keys_that_the_log_had(folder: Path) -> None:
+    assert run("export", str(folder / "before")).exit_code == 0
+    old = folder / "keys" / "ledger-pub.dev"
+    keys.init_dev(folder / "new", [])
+    for name in ("ledger", "ledger-pub"):
+        (folder / "new" / f"{name}.dev").rename(folder / "keys" / f"{name}.next")
+    assert run("export", str(folder / "between")).exit_code == 0  # the service does not sign with it yet
+    assert independent.verify(folder / "between", old.read_text().strip()) > 0
+    with Store(url(folder)) as store:
+        append(store, list(entries(30, COUNT)), signed=False)
+        _sign(store, folder)
+    assert run("export", str(folder / "after")).exit_code == 0
+    for arguments in ([], [str(folder / "before")], [str(folder / "between")], [str(folder / "after")]):
+        assert run("verify", *arguments).exit_code == 0
+    new = str(folder / "keys" / "ledger-pub.next")
+    assert run("verify", "--log-key", new).exit_code == 1
+    assert run("verify", "--log-key", str(old), "--log-key", new).exit_code == 0
+
+
 def test_what_is_missing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(run("verify", str(folder / "none")).exception, ConfigError)
     assert isinstance(run("verify", "--log-key", str(folder / "none.pub")).exception, ConfigError)

@@ -64,6 +64,39 @@ def test_an_erasure_without_its_entry_is_found(tmp_path: Path) -> None:
         assert (finding.leaf, finding.detail) == (5, "leaves 5 to 9")
 
 
+def test_only_a_later_entry_of_an_expiry_explains_an_erasure(tmp_path: Path) -> None:
+    """Another entry names leaves too: whoever takes a receipt down chooses its reference."""
+    receipt = ledger.receipt("idva-service", reference="leaves/0-999999", by="A1", now=NOW)
+    by_another = orjson.loads(ledger.erased("leaves/0-999", by="A1", now=NOW).value or b"") | {"service": "recall"}
+    too_soon = ledger.erased("leaves/0-999", by="A1", now=NOW)
+    with Store(url(tmp_path)) as store:
+        append(store, list(entries(COUNT)))
+        append(store, [receipt.value or b"", orjson.dumps(by_another), too_soon.value or b""])
+        retention.erase(store, [Span(5, 9)])
+        finding = next(f for f in verify(store, PUBLIC, READER).findings if f.what is Tampering.ERASED)
+        assert (finding.leaf, finding.detail) == (5, "leaves 5 to 9")
+
+
+def test_a_hold_that_goes_without_its_entry_is_found(tmp_path: Path) -> None:
+    def said(placed: bool, at: int) -> bytes:
+        return ledger.held("case", by="A1", placed=placed, now=at).value or b""
+
+    def gone(store: Store) -> list[str]:
+        report = verify(store, PUBLIC, READER, clock=lambda: NOW / 1000 + 100)
+        return [f.detail for f in report.findings if f.what is Tampering.HOLD]
+
+    with Store(url(tmp_path)) as store:
+        append(store, [*entries(COUNT), said(True, NOW)])
+        assert gone(store) == ["`case`"]
+        retention.hold(store, "case", record=None, span=Span(0, 9), reason="inquest", by="A1", now=NOW)
+        assert gone(store) == []
+        append(store, [said(False, NOW + 1)])
+        retention.lift(store, "case")
+        assert gone(store) == []
+        append(store, [said(True, NOW + 90_000)])
+        assert gone(store) == []  # its row may come in this moment
+
+
 def test_a_hold_keeps_a_record_or_a_span_until_it_is_lifted(tmp_path: Path) -> None:
     with Store(url(tmp_path)) as store:
         append(store, list(entries(COUNT)))
