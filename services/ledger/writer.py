@@ -111,14 +111,14 @@ class Writer:
 
     @property
     def unsigned(self) -> int:
-        """Leaves that no published checkpoint holds."""
+        """Leaves that no published checkpoint holds, or none in the file of `SR_LEDGER_CHECKPOINT_FILE`."""
         return self._state.size - self._published_size
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle until `stop()`; the last state is signed and published."""
         log.info("ledger_started", offset=self._state.next_offset, count=self._state.size)
-        self._publisher.run()
-        self._published_size = self._signed_size
+        if self._publisher.run():
+            self._published_size = self._signed_size
         while not stop():
             if self.cycle() or self._source.at_end:
                 self._moved()
@@ -177,8 +177,8 @@ class Writer:
 
     def _publish(self, state: State) -> None:
         self._signed_size, self._signed_at = state.size, time.monotonic()
-        self._publisher.run()
-        self._published_size, self.published = state.size, self._clock()
+        if self._publisher.run():
+            self._published_size, self.published = state.size, self._clock()
         give_back()
 
     def _tell(self, leaves: list[Leaf], broken: int) -> None:

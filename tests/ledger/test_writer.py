@@ -65,11 +65,11 @@ class Outbox:
 
 
 def writer(
-    store: Store, outbox: Outbox, *, bodies: list[bytes] = BODIES,
+    store: Store, outbox: Outbox, *, file: Path | None = None, bodies: list[bytes] = BODIES,
     appended: Callable[[list[Inbound]], None] = lambda _: None, **limits: Any,
 ) -> Writer:  # fmt: skip
     state = store.state()
-    publisher = Publisher(store, outbox, None)  # type: ignore[arg-type]  # all that it asks of a sender
+    publisher = Publisher(store, outbox, file)  # type: ignore[arg-type]  # all that it asks of a sender
     chosen = Limits(**{"batch": 150, "entries": 300, "seconds": 1e9, **limits})
     return Writer(
         store, Topic(state.next_offset, bodies), publisher, reader=READER, key=KEY, origin=ORIGIN, state=state,
@@ -315,3 +315,24 @@ def test_what_was_signed_and_not_published_counts_as_unpublished(
         made = writer(store, Outbox())
         made.run(lambda: True)
         assert made.unsigned == 0
+
+
+def test_a_checkpoint_that_cannot_be_written_to_its_file_stops_no_entry_and_counts_as_unpublished(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "not there" / "checkpoint"
+    outbox = Outbox()
+    with Store(url(tmp_path)) as store:
+        made = writer(store, outbox, file=file, batch=100)
+        made.run(iter([False] * 3 + [True]).__next__)
+        assert (made.size, made.unsigned) == (300, 300)
+        assert outbox.notes == store.checkpoints()
+        made = writer(store, outbox, file=file, batch=100)
+        for _ in range(3):
+            made.cycle()
+        assert made.unsigned == made.size - 300 == 300  # after a restart only what came since is known to be missing
+        file.parent.mkdir()
+        drain(made)
+        assert (made.size, made.unsigned) == (len(BODIES), 0)
+        assert file.read_text() == store.checkpoints()[-1]
+        assert set(outbox.notes) == set(store.checkpoints())
