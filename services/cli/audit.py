@@ -29,7 +29,7 @@ from services.kernel.settings import Settings, load_settings
 from services.ledger import export as exports
 from services.ledger import note, tree
 from services.ledger.entries import Reader, let_out
-from services.ledger.note import Signed
+from services.ledger.note import Checkpoint, Signed
 from services.ledger.search import Found, Query, leaf, search
 from services.ledger.store import Hashes, Store
 from services.ledger.verify import Report
@@ -78,7 +78,7 @@ def search_(
     query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
     shown: list[Found] = []
     more = False
-    with opened_store() as store, store.connection() as connection:
+    with opened_store() as store, store.connection() as connection, _undamaged():
         for found in search(connection, query):
             more = len(shown) == limit
             if more:
@@ -98,22 +98,44 @@ def search_(
 @app.command()
 def verify(
     folder: Annotated[Path | None, typer.Argument(help="An export; without it the whole log in the database.")] = None,
-    log_key: LogKey = None,
+    log_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--log-key", help="The log's public key, 64 hex digits, older ones first; else the keys folder's."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="A checkpoint kept elsewhere, such as a witness's: the log must hold it."),
+    ] = None,
+    witnesses: Annotated[
+        list[str] | None,
+        typer.Option("--witness", help="NAME=KEY (public, 64 hex digits): must have cosigned that checkpoint."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that the log, or an export, is what was signed. Exit 1 names the first difference and what explains it."""
+    """Prove that the log, or an export, is what was signed. Exit 1 names the first difference and what explains it.
+
+    A database that was rolled back to an earlier state is whole by itself: only `--checkpoint` shows it.
+    """
     settings = load_settings()
-    key = _log_key(settings, log_key)
+    *older, key = _log_keys(settings, log_key or [])
     reader = Reader(settings.schemas_dir)
+    if (checkpoint is None and witnesses) or (checkpoint is not None and folder is not None):
+        raise ConfigError("audit verify", ["`--checkpoint` goes with the log in the database, `--witness` with it"])
     if folder is not None:
-        report = exports.verify(folder, key, reader)
+        report = exports.verify(folder, key, reader, older=older)
     else:
+        outside = _outside(settings, checkpoint, [*older, key], witnesses or []) if checkpoint is not None else None
         with opened_store(settings) as store:
             size = store.state().size
             console = Console(stderr=True)
             with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task("leaves", total=size)
-                report = verify_store(store, key, reader, progress=lambda done: progress.update(task, completed=done))
+                report = verify_store(
+                    store, key, reader, older=older, origin=settings.ledger_origin, outside=outside,
+                    progress=lambda done: progress.update(task, completed=done),
+                )  # fmt: skip
     _tell(report, as_json)
     if report.findings:
         raise typer.Exit(Exit.FOUND)
@@ -138,10 +160,11 @@ def export(
     """Write entries with proofs, checkpoint and key, so that a third party can verify them without this software."""
     settings = load_settings()
     query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
-    with opened_store(settings) as store, store.connection() as connection:
+    known = _log_keys(settings, [log_key] if log_key is not None else [])
+    with opened_store(settings) as store, store.connection() as connection, _undamaged():
         signed = _last(store)
-        found = search(connection, query)
-        done = exports.write(folder, found, hashes=Hashes(connection), signed=signed, key=_log_key(settings, log_key))
+        key = note.verify(signed, *known)  # of a new one the log may not have made use yet
+        done = exports.write(folder, search(connection, query), hashes=Hashes(connection), signed=signed, key=key)
     print(f"{done.entries} entries of a log of {done.size} in `{folder}`; its README.txt says how to verify them")
 
 
@@ -151,7 +174,7 @@ def statement(
     as_json: AsJson = False,
 ) -> None:
     """What was done with a record, in the words of DPA 2018 s.62: operation, when, by whom, to whom, on what basis."""
-    with opened_store() as store, store.connection() as connection:
+    with opened_store() as store, store.connection() as connection, _undamaged():
         rows = [row for found in search(connection, _query(record=record)) for row in statement_rows(found)]
     if as_json:
         for row in rows:
@@ -197,7 +220,7 @@ def witness(
     """Look at the newest checkpoint and cosign it; refuse a log that forked or shrank. Prints the cosigned note."""
     settings = load_settings()
     watching = Witness(state, private_key(key), name=name, log_key=_log_key(settings, log_key))
-    with opened_store(settings) as store, store.connection() as connection:
+    with opened_store(settings) as store, store.connection() as connection, _undamaged():
         signed, last = _last(store), watching.last
         proof: list[bytes] = []
         if last is not None and 0 < last.size < signed.checkpoint.size:
@@ -224,13 +247,26 @@ def _tell(report: Report, as_json: bool) -> None:
 
 @contextmanager
 def opened_store(settings: Settings | None = None) -> Iterator[Store]:
-    """The ledger's database of the settings.
+    """The ledger's database of the settings, which the service has made.
 
     Raises:
-        ConfigError: none is set.
+        ConfigError: none is set, or it holds no ledger.
     """
-    with Store((settings or load_settings()).ledger_url()) as store:
+    with Store((settings or load_settings()).ledger_url(), create=False) as store:
         yield store
+
+
+@contextmanager
+def _undamaged() -> Iterator[None]:
+    """Say in one line that a log which somebody damaged cannot be asked.
+
+    Raises:
+        RefusedError: leaves or hashes are not there, or an entry is none.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise RefusedError(f"the log in the database is damaged ({error}): `audit verify` says where") from error
 
 
 def _last(store: Store) -> Signed:
@@ -238,6 +274,31 @@ def _last(store: Store) -> Signed:
     if not found:
         raise ConfigError("audit", ["the log has no checkpoint yet: is the ledger service running?"])
     return note.read(found[-1])
+
+
+def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], witnesses: list[str]) -> Checkpoint:
+    """A checkpoint from a file, signed by this log and cosigned by `witnesses` (NAME=KEY)."""
+    known = {}
+    for given in witnesses:
+        name, _, digits = given.rpartition("=")
+        known[name] = keys.public_key(keys.Key(name, "witness", digits.encode()))
+    try:
+        signed = note.read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("audit verify", [f"`{path}` cannot be read: {error}"]) from error
+    note.verify(signed, *log_keys)
+    if signed.checkpoint.origin != settings.ledger_origin:
+        raise RefusedError(f"the checkpoint is of the log `{signed.checkpoint.origin}`: see `SR_LEDGER_ORIGIN`")
+    if missing := sorted(known.keys() - note.witnesses(signed, known).keys()):
+        raise RefusedError(f"the checkpoint is not cosigned by {', '.join(f'`{name}`' for name in missing)}")
+    return signed.checkpoint
+
+
+def _log_keys(settings: Settings, paths: list[Path]) -> list[Ed25519PublicKey]:
+    """The log's public keys, oldest first; without `paths` all that the keys folder holds."""
+    before = sorted(settings.keys_dir.glob("ledger-pub.*"))[:-1]
+    known: list[Path | None] = [*paths] or [*before, None]
+    return [_log_key(settings, path) for path in known]
 
 
 def _log_key(settings: Settings, path: Path | None) -> Ed25519PublicKey:

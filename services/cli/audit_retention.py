@@ -80,18 +80,22 @@ def hold(
         with store.connection() as connection:
             if name in {held for held, *_ in retention.holds(connection)}:
                 raise ConfigError("audit hold", [f"there is a hold `{name}` already"])
+            if not retention.covers(connection, record=about, span=span):
+                raise ConfigError("audit hold", ["the log has no such record (its whole pseudonym) or no such leaves"])
         send(settings.kafka_config(), [(ledger.held(name, by=by, placed=True, now=now), 0)])
         retention.hold(store, name, record=about, span=span, reason=reason, by=by, now=now)
     print(f"hold `{name}` placed")
 
 
 def lift(name: Annotated[str, typer.Argument(help="Name of the hold.")], by: By) -> None:
-    """Lift a hold; with its entry."""
+    """Lift a hold; first its entry is sent."""
     settings = load_settings()
     with opened_store(settings) as store:
-        if not retention.lift(store, name):
-            raise ConfigError("audit lift", [f"there is no hold `{name}`: `audit holds`"])
-    send(settings.kafka_config(), [(ledger.held(name, by=by, placed=False, now=int(time.time() * 1000)), 0)])
+        with store.connection() as connection:
+            if name not in {held for held, *_ in retention.holds(connection)}:
+                raise ConfigError("audit lift", [f"there is no hold `{name}`: `audit holds`"])
+        send(settings.kafka_config(), [(ledger.held(name, by=by, placed=False, now=int(time.time() * 1000)), 0)])
+        retention.lift(store, name)
     print(f"hold `{name}` lifted")
 
 

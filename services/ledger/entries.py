@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,22 +83,33 @@ class Reader:
             entry = orjson.loads(body)
         except orjson.JSONDecodeError:
             return Leaf(position, digest, body, time, fault="not_json")
-        if not self._validator.is_valid(entry):
-            return Leaf(position, digest, body, time, fault="schema")
-        return Leaf(
-            position,
-            digest,
-            body,
-            milliseconds(entry["time"]) or time,
-            entry["service"],
-            entry["agency"],
-            entry["feed"],
-            entry["outcome"],
-            entry["reason"],
-            bytes.fromhex(entry["record"]) if entry["record"] else None,
-            tuple(one["partner"] for one in entry["decisions"] if one["effect"] == "allow"),
-            _link(entry),
-        )
+        with suppress(Exception):  # what one who may write to the topic makes up never ends the service
+            if self._validator.is_valid(entry) and _counts(entry["source"]):
+                return _leaf(entry, position, digest, body, time)
+        return Leaf(position, digest, body, time, fault="schema")
+
+
+def _leaf(entry: dict[str, Any], position: int, digest: bytes, body: bytes, time: int) -> Leaf:
+    return Leaf(
+        position,
+        digest,
+        body,
+        milliseconds(entry["time"]) or time,
+        entry["service"],
+        entry["agency"],
+        entry["feed"],
+        entry["outcome"],
+        entry["reason"],
+        bytes.fromhex(entry["record"]) if entry["record"] else None,
+        tuple(dict.fromkeys(one["partner"] for one in entry["decisions"] if one["effect"] == "allow")),
+        _link(entry),
+    )
+
+
+def _counts(source: dict[str, Any] | None) -> bool:
+    """Whether its numbers are whole: to a JSON schema 5.0 is an integer too, and `range` takes none."""
+    numbers = (value for name, value in (source or {}).items() if name != "topic")
+    return all(value is None or type(value) is int for value in numbers)
 
 
 def let_out(entry: dict[str, Any]) -> list[dict[str, Any]]:

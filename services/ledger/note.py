@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from services.kernel.errors import RefusedError
+from services.kernel.errors import ConfigError, RefusedError
 
 _ED25519, _COSIGNATURE = b"\x01", b"\x04"
 
@@ -57,7 +57,13 @@ def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> Signed:
 
 
 def cosign(signed: Signed, key: Ed25519PrivateKey, *, name: str, seconds: int) -> Signed:
-    """Add a witness's line; `seconds` since the epoch is when it saw the checkpoint."""
+    """Add a witness's line; `seconds` since the epoch is when it saw the checkpoint.
+
+    Raises:
+        ConfigError: the name would break the line.
+    """
+    if not _is_name(name) or "+" in name:
+        raise ConfigError("witness", [f"`{name}` is no name of a witness: no white space, no `+`"])
     said = f"cosignature/v1\ntime {seconds}\n{signed.checkpoint.text}".encode()
     data = _key_id(name, key.public_key(), _COSIGNATURE) + seconds.to_bytes(8, "big") + key.sign(said)
     return Signed(signed.checkpoint, (*signed.signatures, (name, data)))
@@ -80,23 +86,27 @@ def read(note: str) -> Signed:
         checkpoint = Checkpoint(origin, int(size), base64.b64decode(root, validate=True))
     except (ValueError, binascii.Error) as error:
         raise RefusedError("this is no checkpoint: origin, size, root, a blank line, signatures") from error
-    if checkpoint.text != text + "\n" or len(checkpoint.root) != 32 or checkpoint.size < 0:
+    named = all(_is_name(name) for name, _ in signatures)
+    if checkpoint.text != text + "\n" or len(checkpoint.root) != 32 or checkpoint.size < 0 or not named:
         raise RefusedError("this is no checkpoint: origin, size, root, a blank line, signatures")
     return Signed(checkpoint, tuple(signatures))
 
 
-def verify(signed: Signed, key: Ed25519PublicKey) -> None:
-    """Check the log's own signature.
+def verify(signed: Signed, *keys: Ed25519PublicKey) -> Ed25519PublicKey:
+    """Check the log's own signature; the key that made it.
+
+    Args:
+        keys: what the log may have signed with.
 
     Raises:
-        RefusedError: the checkpoint is not signed by this key.
+        RefusedError: the checkpoint is not signed by one of these keys.
     """
     name = signed.checkpoint.origin
-    wanted = _key_id(name, key, _ED25519)
+    known = {_key_id(name, key, _ED25519): key for key in keys}
     for given, data in signed.signatures:
-        if given == name and data[:4] == wanted:
+        if given == name and (key := known.get(data[:4])) is not None:
             _check(key, data[4:], signed.checkpoint.text.encode())
-            return
+            return key
     raise RefusedError(f"the checkpoint of {signed.checkpoint.size} leaves has no signature by the log's key")
 
 
@@ -114,6 +124,11 @@ def witnesses(signed: Signed, keys: Mapping[str, Ed25519PublicKey]) -> dict[str,
             _check(key, data[12:], f"cosignature/v1\ntime {seconds}\n{signed.checkpoint.text}".encode())
             found[name] = seconds
     return found
+
+
+def _is_name(name: str) -> bool:
+    """Whether a name of a key can stand in a line of signature, and on a terminal."""
+    return name.isprintable() and name != "" and " " not in name
 
 
 def _check(key: Ed25519PublicKey, signature: bytes, said: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import structlog
+
 from services.kernel.kafka.reader import Sender
 from services.kernel.ledger import CHECKPOINTS
 from services.kernel.record import Message
@@ -12,6 +14,9 @@ from services.ledger import note
 from services.ledger.store import Store
 
 TOPIC = CHECKPOINTS
+
+
+log = structlog.get_logger()
 
 
 class Publisher:
@@ -22,21 +27,31 @@ class Publisher:
         self._sender = sender
         self._file = file
 
-    def run(self) -> int:
-        """Publish what waits; how many that were.
+    def run(self) -> bool:
+        """Publish what waits; whether all of it is out, in the file too.
 
         Raises:
             SafeReportingError: the broker does not take them; they wait.
         """
         waiting = self._store.unpublished()
         if not waiting:
-            return 0
+            return True
         for text in waiting:
             self._sender.send(Message(TOPIC, None, text.encode(), (("content-type", b"text/plain"),)), 0)
         self._sender.flush()
-        if self._file is not None:
-            fresh = self._file.with_name(self._file.name + ".new")
-            fresh.write_text(waiting[-1], encoding="utf-8")
-            os.replace(fresh, self._file)  # noqa: PTH105 - a reader sees the old one or the new one
+        written = self._write(waiting[-1])
         self._store.published([note.read(text).checkpoint.size for text in waiting])
-        return len(waiting)
+        return written
+
+    def _write(self, text: str) -> bool:
+        """Put the newest one into the file; where that fails the log goes on, and the next one is put there."""
+        if self._file is None:
+            return True
+        fresh = self._file.with_name(self._file.name + ".new")
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            os.replace(fresh, self._file)  # noqa: PTH105 - a reader sees the old one or the new one
+        except OSError as error:
+            log.error("ledger_checkpoint_unwritten", reason=error.strerror)  # noqa: TRY400 - no traceback
+            return False
+        return True

@@ -65,7 +65,7 @@ def recalled(connection: Connection, record: str) -> dict[tuple[str, str], str]:
     back: dict[tuple[str, str], str] = {}
     for found in search(connection, Query(record=record, service=SERVICE)):
         for decision in found.entry["decisions"] if found.entry is not None else ():
-            place = decision["partner"], decision["key"]
+            place = decision["partner"], decision.get("key", "")
             if found.entry is not None and out.get(place, found.leaf) < found.leaf:
                 back[place] = found.entry["time"]
     return back
@@ -84,7 +84,7 @@ def overtaken(connection: Connection) -> list[Delivery]:
     due: dict[tuple[str, str], Delivery] = {}
     for found in search(connection, Query(), where=wanted):  # 1
         entry = found.entry
-        if entry is None or entry["record"] is None:
+        if entry is None or entry["record"] is None or entry["source"] is None:
             continue
         for decision in entry["decisions"]:
             about = entry["record"], decision["partner"]
@@ -104,7 +104,9 @@ def withdrawn(connection: Connection) -> list[tuple[str, str, str]]:
     return [
         (found.entry["subject"], found.entry["recipient"], found.entry["time"])
         for found in search(connection, Query(service="consent"))
-        if found.entry is not None and found.entry.get("asks") == "recall"
+        if found.entry is not None
+        and found.entry.get("asks") == "recall"
+        and {"subject", "recipient"} <= found.entry.keys()
     ]
 
 
@@ -126,7 +128,7 @@ def without_consent(
 
 def _of_entry(found: Found) -> Iterator[Delivery]:
     entry = found.entry
-    if entry is None or entry["record"] is None or entry["service"] != "router":
+    if entry is None or entry["record"] is None or entry["source"] is None or entry["service"] != "router":
         return
     for decision in entry["decisions"]:
         if decision["effect"] == "allow" and "key" in decision:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.ledger import tables
-from services.ledger.erasure import reference
+from services.ledger.entries import HOUR_MS
+from services.ledger.erasure import SERVICE, reference
+from services.ledger.search import Query, search
 from services.ledger.store import BUCKET_BITS, Store
 from services.ledger.verify import pages
 
-#: `service` of the entries of erasures and holds: they never expire, for they explain what is not there.
-SERVICE = "retention"
 #: Days below which nothing expires: the `ledger` topic holds its copy for 35.
 SHORTEST_DAYS = 36
-_ROWS = 500
+#: Leaves, and spans of them, that one transaction erases, and seconds between two: SQLite's waiting writer looks for
+#: the lock each tenth of a second.
+_LEAVES, _SPANS, _PAUSE = 10_000, 500, 0.2
+_FORGET = sa.delete(tables.seen).where(*(column == sa.bindparam(f"the_{column.name}") for column in tables.seen.c))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +85,78 @@ def said(connection: Connection, spans: list[Span]) -> bool:
 
 
 def erase(store: Store, spans: list[Span]) -> int:
-    """Erase the content of `spans`, and what it was found by; the leaves and their hashes stay. How many leaves."""
-    with store.connection(write=True) as connection:
-        return sum(_erase(connection, span) for span in spans)
+    """Erase the content of `spans`, and what it was found by; the leaves and their hashes stay. How many leaves.
+
+    Some at a time, with a pause behind each transaction: the service must not wait for the lock until it gives up.
+
+    Args:
+        spans: in the order of the log, as `expiring` gives them.
+    """
+    done = 0
+    for part in _parts(spans):
+        with store.connection() as connection:
+            seen = _seen(connection, part)
+            partners = list(connection.execute(sa.select(tables.delivery.c.partner).distinct()).scalars())
+        with store.connection(write=True) as connection:
+            done += sum(_erase(connection, span, partners) for span in part)
+            if seen:
+                connection.execute(_FORGET, seen)
+        time.sleep(_PAUSE)
+    return done
 
 
-def _erase(connection: Connection, span: Span) -> int:
-    leaf, seen, delivery = tables.leaf, tables.seen, tables.delivery
+def _parts(spans: list[Span]) -> Iterator[list[Span]]:
+    """What one transaction erases."""
+    part: list[Span] = []
+    leaves = 0
+    for span in spans:
+        for first in range(span.first, span.last + 1, _LEAVES):
+            piece = Span(first, min(first + _LEAVES - 1, span.last))
+            leaves += piece.last - piece.first + 1
+            if part and (leaves > _LEAVES or len(part) == _SPANS):
+                yield part
+                part, leaves = [], piece.last - piece.first + 1
+            part.append(piece)
+    if part:
+        yield part
+
+
+def _seen(connection: Connection, part: list[Span]) -> list[dict[str, Any]]:
+    """Keys of the rows by which records of these leaves are found: no index leads from a leaf to them."""
+    first, last, held = part[0].first, part[-1].last, tables.seen
+    wanted = sa.select(held).where(
+        held.c.bucket.between(first >> BUCKET_BITS, last >> BUCKET_BITS), held.c.idx.between(first, last)
+    )
+    rows = connection.execute(wanted).mappings().all()
+    return [{f"the_{name}": value for name, value in row.items()} for row in rows if _inside(row["idx"], part)]
+
+
+def _inside(idx: int, part: list[Span]) -> bool:
+    at = bisect_right(part, idx, key=lambda span: span.first)
+    return at > 0 and idx <= part[at - 1].last
+
+
+def _erase(connection: Connection, span: Span, partners: list[str]) -> int:
+    leaf, delivery = tables.leaf, tables.delivery
     inside = leaf.c.idx.between(span.first, span.last)
+    begins, ends = connection.execute(sa.select(sa.func.min(leaf.c.time), sa.func.max(leaf.c.time)).where(inside)).one()
     gone = {"body": None, "fault": None, "service": "", "agency": None, "feed": None, "outcome": None, "reason": None}
     done = connection.execute(sa.update(leaf).where(inside, leaf.c.body.is_not(None)).values(gone)).rowcount
-    for bucket in range(span.first >> BUCKET_BITS, (span.last >> BUCKET_BITS) + 1):
-        connection.execute(sa.delete(seen).where(seen.c.bucket == bucket, seen.c.idx.between(span.first, span.last)))
-    connection.execute(sa.delete(delivery).where(delivery.c.idx.between(span.first, span.last)))
+    connection.execute(
+        sa.delete(delivery).where(
+            delivery.c.partner.in_(partners), delivery.c.hour.between(begins // HOUR_MS, ends // HOUR_MS),
+            delivery.c.idx.between(span.first, span.last),
+        )
+    )  # fmt: skip
     return int(done)
+
+
+def covers(connection: Connection, *, record: bytes | None, span: Span | None) -> bool:
+    """Whether a hold on this would keep anything: the log knows the record, or has the leaves."""
+    if span is not None:
+        size: int = connection.execute(sa.select(tables.log.c.size)).scalar_one()
+        return 0 <= span.first <= span.last < size
+    return record is not None and next(search(connection, Query(record=record.hex())), None) is not None
 
 
 def hold(store: Store, name: str, *, record: bytes | None, span: Span | None, reason: str, by: str, now: int) -> None:

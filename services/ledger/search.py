@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 from services.ledger import tables
 from services.ledger.entries import HOUR_MS, let_out
 from services.ledger.store import BUCKET_BITS
-from services.ledger.verify import pages
+from services.ledger.verify import as_bytes, pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def leaf(connection: Connection, number: int) -> Found | None:
 
 
 def _found(row: RowMapping) -> Found:
-    body = row["body"]
+    body = as_bytes(row["body"])
     entry = orjson.loads(body) if body is not None and row["fault"] is None else None
     return Found(row["idx"], row["position"], entry, row["fault"], body)
 

@@ -7,6 +7,8 @@ position: whatever dies in between, nothing is appended twice or left out, and a
 from __future__ import annotations
 
 import io
+import logging
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -32,8 +36,14 @@ _PRAGMAS = (
     "page_size=16384", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=2000", "cache_size=-65536",
     "wal_autocheckpoint=4000",
 )  # fmt: skip
+#: Seconds until PostgreSQL must have taken a connection, and how a host is found out that vanished behind one: in a
+#: minute, where the system knows these. An answer may take as long as it needs.
+_CONNECT_S = 10
+_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 6, "TCP_USER_TIMEOUT": 45_000}
 #: PostgreSQL's advisory lock of a migration: any number that nobody else uses.
 _LOCK = 0x5AFE
+#: What the pool says of a connection that cannot be closed because it was cut, with a traceback on standard error.
+logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 #: What COPY's text form writes otherwise.
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -59,19 +69,21 @@ class State:
 
 
 class Store:
-    """One log. Use it as a context; opening it brings its tables up to date.
+    """One log. Use it as a context.
 
     Args:
         url: an SQLAlchemy URL, `sqlite:///ledger.db` or `postgresql+pg8000://user@host/database`.
+        create: make its tables and bring them up to date, as the service does; who only asks expects them there.
 
     Raises:
-        ConfigError: the URL is none.
+        ConfigError: the URL is none; or, without `create`, there is no ledger of this version.
         UnreachableError: the database does not answer, is locked or full.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
         try:
-            self.engine = sa.create_engine(url, hide_parameters=True)
+            patience = {} if sa.make_url(url).get_backend_name() == "sqlite" else {"timeout": _CONNECT_S}
+            self.engine = sa.create_engine(url, hide_parameters=True, connect_args=patience)
         except (SQLAlchemyError, ImportError) as error:
             raise ConfigError("ledger", ["`SR_LEDGER_DATABASE` is no database URL that works here"]) from error
         self._sqlite = self.engine.dialect.name == "sqlite"
@@ -79,12 +91,29 @@ class Store:
         if self._sqlite:
             sa.event.listen(self.engine, "connect", _configure)
             sa.event.listen(self.engine, "begin", _begin)
+        else:
+            sa.event.listen(self.engine, "connect", _keep_alive)
+        if not create:
+            self._expect()
+            return
         with self.connection(write=True) as connection:
             if not self._sqlite:  # one service at a time brings the tables up to date
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             _migrate(connection)
             if connection.execute(sa.select(tables.log.c.id)).first() is None:
                 connection.execute(sa.insert(tables.log).values(id=1, next_offset=0, size=0, frontier=b""))
+
+    def _expect(self) -> None:
+        """A log must be there: to open an SQLite file that is not would make an empty one."""
+        name = self.engine.url.database or ""
+        there = None
+        if not self._sqlite or name.startswith("file:") or Path(name).is_file():
+            with self.connection() as connection:
+                there = MigrationContext.configure(connection).get_current_revision()
+        if there != ScriptDirectory.from_config(_config()).get_current_head():
+            self.engine.dispose()
+            said = "holds no ledger" if there is None else "holds a ledger of another version"
+            raise ConfigError("ledger", [f"the database of `SR_LEDGER_DATABASE` {said}: the ledger service makes it"])
 
     @property
     def file(self) -> Path | None:
@@ -112,7 +141,11 @@ class Store:
                 yield connection
                 if write:
                     connection.commit()
-        except (DBAPIError, self._driver_error) as error:  # COPY goes past SQLAlchemy's wrapping
+        except (DBAPIError, self._driver_error, ConnectionError, TimeoutError) as error:
+            # COPY goes past SQLAlchemy's wrapping, and a line that is cut past that of the driver too: then neither
+            # knows that this connection is none any more.
+            if not self._sqlite:
+                self.engine.dispose()
             raise UnreachableError(f"the ledger's database: {_said(error)}") from error
 
     def state(self) -> State:
@@ -282,6 +315,8 @@ def _widen_hour(connection: Connection, number: int, first: int, last: int) -> N
 
 def _said(error: Exception) -> str:
     """What the database said, in one line; PostgreSQL's driver gives a table of it, whose `M` is the message."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
     origin = error.orig if isinstance(error, DBAPIError) and error.orig else error
     first = origin.args[0] if origin.args else ""
     text = str(first.get("M", "")) if isinstance(first, dict) else str(first)
@@ -298,10 +333,15 @@ def _copied(value: object) -> str:
 
 
 def _migrate(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 def _begin(connection: Connection) -> None:
@@ -314,3 +354,13 @@ def _configure(connection: Any, _: object) -> None:
     connection.isolation_level = None
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _keep_alive(connection: Any, _: object) -> None:
+    """Wait for an answer of a host that is there, however long it takes, and for none of one that vanished."""
+    line = connection._usock  # the driver gives no other way
+    line.settimeout(None)
+    if line.family != socket.AF_UNIX:
+        for name, value in _ALIVE.items():
+            if (option := getattr(socket, name, None)) is not None:
+                line.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,8 @@ from sqlalchemy import Connection, RowMapping, Select
 
 from services.kernel.errors import RefusedError
 from services.ledger import note, tables
-from services.ledger.entries import Leaf, Reader
-from services.ledger.erasure import Erased
+from services.ledger.entries import HOUR_MS, Leaf, Reader
+from services.ledger.erasure import Erased, Holds
 from services.ledger.note import Checkpoint
 from services.ledger.store import BUCKET_BITS, Store
 from services.ledger.tree import Frontier
@@ -30,6 +31,8 @@ _PAGE = 2000
 _FIRST_PAGE = 128
 #: An entry that no checkpoint covers for longer was not left by a service that runs.
 _SIGNED_WITHIN_MS = 60_000
+#: Of this process: without it nobody can make up rows whose sum is the one of those that they took away.
+_MIX_KEY = secrets.token_bytes(16)
 
 
 class Tampering(StrEnum):
@@ -44,10 +47,11 @@ class Tampering(StrEnum):
     TRUNCATED = "truncated: a checkpoint was signed for more leaves than there are"
     CHECKPOINT = "checkpoint edited, or signed by another key"
     NO_CHECKPOINT = "no checkpoint covers these leaves"
-    SCHEMA = "no entry by its schema"
+    EMPTY = "empty: no leaf and no checkpoint, so nothing is proved"
     SEARCH = "search columns or indexes edited: they do not say what the entries say"
     TREE = "tree edited: kept hashes are not those of the leaves"
     ERASED = "content removed without an entry of its erasure"
+    HOLD = "a hold was removed without an entry of its lifting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +101,24 @@ class _Sums:
 
 
 def verify(
-    store: Store, key: Ed25519PublicKey, reader: Reader, *, progress: Callable[[int], None] = lambda _: None,
+    store: Store, key: Ed25519PublicKey, reader: Reader, *, older: Sequence[Ed25519PublicKey] = (),
+    origin: str | None = None, outside: Checkpoint | None = None, progress: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.time,
 ) -> Report:  # fmt: skip
     """Verify the whole log as it stood at one moment; the service may go on appending.
 
-    1. Every checkpoint is signed by the log's key.
+    1. Every checkpoint is signed by the log's key, and of this log.
     2. Every leaf has its number, its hash, its place in the topic, its schema, its link, and its search columns.
-    3. At each checkpoint the tree of the leaves so far is the one that was signed.
+    3. At each checkpoint, and at the one from outside, the tree of the leaves so far is the one that was signed.
     4. Kept subtrees, indexes and position are those of the leaves.
-    5. What was erased has an entry of its erasure.
+    5. What was erased has an entry of its erasure, and the holds are there that entries say were placed.
 
     Args:
         key: the log's public key.
+        older: those that it had before, oldest first; none signs any more once a newer one did.
+        origin: name of the log; None where any will do.
+        outside: a checkpoint of this log, verified, which was not kept in the database: who rolled the database back
+            to an earlier state took its own checkpoints along.
         clock: seconds since the epoch.
         progress: called with the number of leaves done, now and then.
     """
@@ -117,13 +126,17 @@ def verify(
     walk = _Walk(reader, report)
     begun = int(clock() * 1000)
     with store.connection() as connection:
-        signed = _checkpoints(connection, key, report)  # 1
+        signed = _checkpoints(connection, [*older, key], origin, report)  # 1
+        if outside is not None:
+            signed.setdefault(outside.size, set()).add(outside)
         for row in pages(connection, sa.select(tables.leaf)):
             walk.leaf(row)  # 2
-            if (checkpoint := signed.pop(walk.frontier.size, None)) is not None:
+            for checkpoint in signed.pop(walk.frontier.size, ()):
                 walk.compare(checkpoint)  # 3
             if walk.frontier.size % 10_000 == 0:
                 progress(walk.frontier.size)
+        if walk.frontier.size == 0 and not signed:
+            report.add(None, Tampering.EMPTY)
         for size in sorted(signed):
             report.add(walk.frontier.size, Tampering.TRUNCATED, f"a checkpoint says {size} leaves")
         report.waiting = walk.frontier.size - walk.covered
@@ -131,7 +144,7 @@ def verify(
             report.add(walk.covered, Tampering.NO_CHECKPOINT, f"{report.waiting} leaves at the end")
         walk.kept(connection)  # 4
         walk.doubles()
-        walk.erasures()  # 5
+        walk.erasures(connection, begun)  # 5
     report.leaves = walk.frontier.size
     report.findings.sort(key=lambda finding: (finding.leaf is None, finding.leaf or 0))
     return report
@@ -151,7 +164,9 @@ class _Walk:
         self._numbers = array("Q")
         self._chain: dict[tuple[str, str, int], int] = {}
         self._sums = _Sums()
+        self._hours: dict[int, tuple[int, int]] = {}
         self._erased = Erased()
+        self._holds = Holds()
 
     def leaf(self, row: RowMapping) -> None:
         idx, report = row["idx"], self._report
@@ -160,15 +175,17 @@ class _Walk:
         if row["position"] <= self._position:
             report.add(idx, Tampering.REORDERED)
         self._position = max(self._position, row["position"])
-        self._subtrees += self.frontier.append(row["hash"])
-        body = row["body"]
-        if body is None:
+        self._subtrees += self.frontier.append(as_bytes(row["hash"]))
+        hour = row["time"] // HOUR_MS
+        self._hours[hour] = self._hours.get(hour, (idx, idx))[0], idx
+        if row["body"] is None:
             report.erased += 1
             self._erased.saw(idx)
             self._break_chain()
             return
+        body = as_bytes(row["body"])
         made = self._reader.read(body, row["position"], row["time"])
-        if made.hash != row["hash"]:
+        if made.hash != row["hash"] or body is not row["body"]:
             report.add(idx, Tampering.CHANGED)
         if _columns(made) != tuple(row[name] for name in _COLUMNS):
             report.add(idx, Tampering.SEARCH)
@@ -181,7 +198,8 @@ class _Walk:
         entry = orjson.loads(body)
         self._ids.append(_mix(b"id", entry["id"].encode(), 0))
         self._numbers.append(idx)
-        self._erased.heard(entry)
+        self._erased.heard(idx, entry)
+        self._holds.heard(entry, made.time)
         if made.record is not None:
             self._sums.add_seen(made.record, idx)
         for partner in made.partners:
@@ -223,6 +241,11 @@ class _Walk:
             self._report.add(None, Tampering.TREE, "the end of the tree")
         if _indexes(connection) != (self._sums.seen, self._sums.delivery):
             self._report.add(None, Tampering.SEARCH, "rows of the indexes by record or partner")
+        spans = {row.hour: (row.first, row.last) for row in connection.execute(sa.select(tables.hour))}
+        for hour, (first, last) in self._hours.items():
+            begins, ends = spans.get(hour, (last, first - 1))
+            if begins > first or ends < last:
+                self._report.add(first, Tampering.SEARCH, f"the search by time leaves out some of {first} to {last}")
 
     def doubles(self) -> None:
         """Name each entry whose id an earlier one has."""
@@ -232,16 +255,28 @@ class _Walk:
         for at in sorted(int(number) for number in again):
             self._report.add(self._numbers[at], Tampering.DOUBLED)
 
-    def erasures(self) -> None:
-        """Name what was erased without an entry of it."""
+    def erasures(self, connection: Connection, now: int) -> None:
+        """Name what was erased, and the holds that were lifted, without an entry of it."""
         for first, last in self._erased.unexplained():
             self._report.add(first, Tampering.ERASED, f"leaves {first} to {last}")
+        there = set(connection.execute(sa.select(tables.hold.c.name)).scalars())
+        for name in self._holds.gone(there, now - _SIGNED_WITHIN_MS):
+            self._report.add(None, Tampering.HOLD, f"`{name}`")
 
 
-def _fresh(connection: Connection, idx: int, now: int) -> bool:
-    """Whether a leaf is so new that its checkpoint may still come."""
-    at = connection.scalar(sa.select(tables.leaf.c.time).where(tables.leaf.c.idx == idx))
-    return at is not None and abs(now - at) <= _SIGNED_WITHIN_MS
+def _fresh(connection: Connection, covered: int, now: int) -> bool:
+    """Whether leaves behind the last checkpoint are so new that theirs may still come.
+
+    By the time of the first of them; or, where the service works off entries that waited, by that of the checkpoint.
+    """
+    leaf = connection.scalar(sa.select(tables.leaf.c.time).where(tables.leaf.c.idx == covered))
+    checkpoint = connection.scalar(sa.select(tables.checkpoint.c.time).where(tables.checkpoint.c.size == covered))
+    return any(at is not None and abs(now - at) <= _SIGNED_WITHIN_MS for at in (leaf, checkpoint))
+
+
+def as_bytes(held: Any) -> Any:
+    """What a column of bytes holds, or None; SQLite gives back the text that somebody put there."""
+    return held.encode() if isinstance(held, str) else held
 
 
 _COLUMNS = ("fault", "time", "service", "agency", "feed", "outcome", "reason")
@@ -266,19 +301,24 @@ def pages(connection: Connection, wanted: Select[Any]) -> Iterator[RowMapping]:
         after, size = rows[-1]["idx"], min(4 * size, _PAGE)
 
 
-def _checkpoints(connection: Connection, key: Ed25519PublicKey, report: Report) -> dict[int, Checkpoint]:
+def _checkpoints(
+    connection: Connection, keys: Sequence[Ed25519PublicKey], origin: str | None, report: Report
+) -> dict[int, set[Checkpoint]]:
     held = tables.checkpoint
-    found = {}
+    found: dict[int, set[Checkpoint]] = {}
     for size, text in connection.execute(sa.select(held.c.size, held.c.note).order_by(held.c.size)):
         try:
             signed = note.read(text)
-            note.verify(signed, key)
+            keys = keys[keys.index(note.verify(signed, *keys)) :]
         except RefusedError as error:
             report.add(None, Tampering.CHECKPOINT, f"{size} leaves: {error}")
             continue
-        if signed.checkpoint.size != size:
-            report.add(None, Tampering.CHECKPOINT, f"{size} leaves: the note says {signed.checkpoint.size}")
-        found[signed.checkpoint.size] = signed.checkpoint
+        made = signed.checkpoint
+        if made.size != size:
+            report.add(None, Tampering.CHECKPOINT, f"{size} leaves: the note says {made.size}")
+        if origin is not None and made.origin != origin:
+            report.add(None, Tampering.CHECKPOINT, f"{size} leaves: of the log `{made.origin}`, not of `{origin}`")
+        found.setdefault(made.size, set()).add(made)
     return found
 
 
@@ -295,5 +335,5 @@ def _indexes(connection: Connection) -> tuple[int, int]:
 
 
 def _mix(kind: bytes, value: bytes, idx: int) -> int:
-    digest = hashlib.blake2b(kind + value + idx.to_bytes(8, "big"), digest_size=8).digest()
+    digest = hashlib.blake2b(kind + value + idx.to_bytes(8, "big"), digest_size=8, key=_MIX_KEY).digest()
     return int.from_bytes(digest, "big")

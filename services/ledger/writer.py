@@ -87,7 +87,7 @@ class Writer:
         moved: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`appended` is told of each batch once it is in the log; `moved` then, and where all was read."""
+        """`appended` is told of a batch's entries once they are in the log; `moved` then, and where all was read."""
         self._store = store
         self._source = source
         self._publisher = publisher
@@ -111,14 +111,14 @@ class Writer:
 
     @property
     def unsigned(self) -> int:
-        """Leaves that no published checkpoint holds."""
+        """Leaves that no published checkpoint holds, or none in the file of `SR_LEDGER_CHECKPOINT_FILE`."""
         return self._state.size - self._published_size
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle until `stop()`; the last state is signed and published."""
         log.info("ledger_started", offset=self._state.next_offset, count=self._state.size)
-        self._publisher.run()
-        self._published_size = self._signed_size
+        if self._publisher.run():
+            self._published_size = self._signed_size
         while not stop():
             if self.cycle() or self._source.at_end:
                 self._moved()
@@ -133,7 +133,7 @@ class Writer:
         3. Grow the tree; a broken link of the chain is counted and told of.
         4. Sign a checkpoint, when its time or its number has come.
         5. Append all of it in one transaction that moves the position on.
-        6. Answer what only an entry in the log opens.
+        6. Answer what only an entry in the log opens; what is no entry opens nothing.
         7. Publish the checkpoint, and give free memory back.
         """
         records = self._source.read(self._limits.batch, self._limits.wait)  # 1
@@ -148,7 +148,7 @@ class Writer:
         self._store.append(self._state, after, leaves, kept, signed=signed, now=now)  # 5
         self._state = after
         telemetry.LEDGER_ENTRIES.inc(len(leaves))
-        self._appended(records)  # 6
+        self._appended([r for r, leaf in zip(records, leaves, strict=True) if leaf.fault is None])  # 6
         if signed is not None:
             self._publish(after)  # 7
         return len(leaves)
@@ -177,8 +177,8 @@ class Writer:
 
     def _publish(self, state: State) -> None:
         self._signed_size, self._signed_at = state.size, time.monotonic()
-        self._publisher.run()
-        self._published_size, self.published = state.size, self._clock()
+        if self._publisher.run():
+            self._published_size, self.published = state.size, self._clock()
         give_back()
 
     def _tell(self, leaves: list[Leaf], broken: int) -> None:

@@ -20,6 +20,8 @@ from services.kernel.vocabulary import OutcomeKind
 from services.ledger import tables
 from services.ledger.note import Checkpoint, sign
 from services.ledger.store import Store
+from services.ledger.tree import Frontier
+from services.ledger.verify import Tampering
 from tests.ledger import independent
 from tests.ledger.helpers import NOW, ORIGIN, append, entries, record, url
 
@@ -31,6 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     keys.init_dev(tmp_path / "keys", [])
     monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
     monkeypatch.setenv("SR_LEDGER_DATABASE", url(tmp_path))
+    monkeypatch.setenv("SR_LEDGER_ORIGIN", ORIGIN)
     with Store(url(tmp_path)) as store:
         append(store, [*entries(COUNT), b"{}"], signed=False)
         _sign(store, tmp_path)
@@ -55,6 +58,12 @@ def planted(number: int) -> Iterator[bytes]:
     for service, (topic, outcome) in outcomes.items():
         source = Inbound(topic, 5, 0, NOW, None, None)  # a partition that no other entry names
         yield ledger.entry(source, outcome, service=service, slot=0, previous=-1, now=NOW).value or b""
+
+
+def witness(folder: Path, name: str = "w-1") -> list[str]:
+    """The command of a witness, with its key."""
+    (folder / "w.key").write_text("aa" * 32)
+    return ["witness", "--state", str(folder / "seen"), "--key", str(folder / "w.key"), "--name", name]
 
 
 def run(*arguments: str) -> Result:
@@ -99,6 +108,73 @@ def test_verify_says_whole_or_names_the_first_difference(folder: Path) -> None:
     assert done.output.strip().startswith("leaf 12: content changed")
     (line,) = run("verify", "--json").output.splitlines()
     assert json.loads(line)["findings"][0]["what"] == "changed"
+
+
+def roll_back(store: Store, size: int) -> None:
+    """Make the log what it was at `size` leaves, tidily, as who owns the database can without any key."""
+    kept = Frontier()
+    with store.connection(write=True) as connection:
+        for digest in connection.execute(
+            sa.select(tables.leaf.c.hash).order_by(tables.leaf.c.idx).limit(size)
+        ).scalars():
+            kept.append(digest)
+        for column in (tables.leaf.c.idx, tables.seen.c.idx, tables.delivery.c.idx):
+            connection.execute(sa.delete(column.table).where(column >= size))
+        connection.execute(sa.delete(tables.checkpoint).where(tables.checkpoint.c.size > size))
+        subtree = tables.subtree.c
+        connection.execute(sa.delete(tables.subtree).where(subtree.number >= size // 256, subtree.height == 8))
+        connection.execute(sa.update(tables.log).values(size=size, frontier=b"".join(kept.hashes)))
+
+
+def test_only_a_checkpoint_kept_elsewhere_shows_that_the_log_was_rolled_back(folder: Path) -> None:
+    with Store(url(folder)) as store:
+        append(store, list(entries(300, COUNT)), signed=False)
+        _sign(store, folder)
+    (folder / "note").write_text(run(*witness(folder)).output)
+    public = keys.private_key(keys.Key("w", "1", b"aa" * 32)).public_key().public_bytes_raw().hex()
+    against = ["verify", "--checkpoint", str(folder / "note"), "--witness"]
+    assert run(*against, f"w-1={public}").output.startswith("whole")
+    assert isinstance(run(*against, f"w-2={public}").exception, RefusedError)
+    assert isinstance(run(*against, f"w-1={'bb' * 32}").exception, RefusedError)
+    assert isinstance(run("verify", "--witness", f"w-1={public}").exception, ConfigError)
+    assert isinstance(run("verify", "--checkpoint", str(folder / "none")).exception, ConfigError)
+    with Store(url(folder)) as store:
+        roll_back(store, COUNT + 1)
+    assert run("verify").exit_code == 0  # by itself it looks sound
+    done = run(*against, f"w-1={public}")
+    assert done.exit_code == 1
+    assert f"leaf {COUNT + 1}: truncated" in done.output
+    with Store(url(folder)) as store:
+        append(store, list(entries(310, COUNT, feed="agency.other.marac")), signed=False)
+        _sign(store, folder)
+    done = run("verify", "--checkpoint", str(folder / "note"))
+    assert f"leaf {COUNT + 1}: changed, inserted, removed or reordered" in done.output
+
+
+def test_a_log_of_another_name_is_not_this_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "note").write_text(run(*witness(folder)).output)
+    monkeypatch.setenv("SR_LEDGER_ORIGIN", "other.example/log")
+    done = run("verify")
+    assert done.exit_code == 1
+    assert f"of the log `{ORIGIN}`, not of `other.example/log`" in done.output
+    assert isinstance(run("verify", "--checkpoint", str(folder / "note")).exception, RefusedError)
+
+
+def test_an_empty_log_is_not_whole_and_no_question_makes_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(url(folder).replace("ledger.db", "empty.db")).__exit__()
+    monkeypatch.setenv("SR_LEDGER_DATABASE", url(folder).replace("ledger.db", "empty.db"))
+    done = run("verify")
+    assert (done.exit_code, done.output.splitlines()[0]) == (1, f"the log: {Tampering.EMPTY}")
+    (folder / "blank.db").touch()
+    for name in ("typo.db", "blank.db"):
+        monkeypatch.setenv("SR_LEDGER_DATABASE", url(folder).replace("ledger.db", name))
+        for command in (["verify"], ["search"], ["statement", record(7)], ["holds"]):
+            assert "holds no ledger" in str(run(*command).exception)
+    assert not (folder / "typo.db").exists()
+    with Store(url(folder)) as store, store.connection(write=True) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    monkeypatch.setenv("SR_LEDGER_DATABASE", url(folder))
+    assert "another version" in str(run("search").exception)
 
 
 def test_an_export_is_verified_by_its_readme_alone(folder: Path) -> None:
@@ -170,8 +246,7 @@ def test_a_record_is_asked_for_with_its_partner(folder: Path) -> None:
 
 
 def test_the_witness_cosigns_what_grew_and_refuses_what_shrank(folder: Path) -> None:
-    (folder / "w.key").write_text("aa" * 32)
-    arguments = ["witness", "--state", str(folder / "seen"), "--key", str(folder / "w.key"), "--name", "witness-1"]
+    arguments = witness(folder)
     done = run(*arguments)
     assert done.exit_code == 0, (done.output, done.exception)
     assert done.output.count("\u2014 ") == 2
@@ -182,6 +257,50 @@ def test_the_witness_cosigns_what_grew_and_refuses_what_shrank(folder: Path) -> 
     with Store(url(folder)) as store, store.connection(write=True) as connection:
         connection.execute(sa.delete(tables.checkpoint).where(tables.checkpoint.c.size > COUNT + 1))
     assert isinstance(run(*arguments).exception, RefusedError)
+
+
+def test_a_log_that_somebody_damaged_is_said_in_one_line(folder: Path) -> None:
+    assert run(*witness(folder)).exit_code == 0
+    with Store(url(folder)) as store:
+        append(store, list(entries(30, COUNT)), signed=False)
+        _sign(store, folder)
+        with store.connection(write=True) as connection:
+            connection.execute(sa.delete(tables.leaf).where(tables.leaf.c.idx == COUNT + 2))
+    for command in (["export", str(folder / "e")], witness(folder)):
+        said = run(*command).exception
+        assert isinstance(said, RefusedError)
+        assert "damaged" in str(said)
+    with Store(url(folder)) as store, store.connection(write=True) as connection:
+        connection.execute(sa.text("UPDATE leaf SET body = 'x' WHERE idx = 3"))
+    for command in (["search"], ["statement", record(1)]):
+        assert "damaged" in str(run(*command).exception)
+
+
+def test_an_entry_that_was_changed_as_text_is_exported_and_named(folder: Path) -> None:
+    with Store(url(folder)) as store, store.connection(write=True) as connection:
+        connection.execute(sa.text("UPDATE leaf SET body = replace(body, 'gmp', 'gmx') WHERE idx = 3"))
+    assert run("export", str(folder / "e")).exit_code == 0
+    for arguments in ([], [str(folder / "e")]):
+        assert run("verify", *arguments).output.startswith("leaf 3: content changed")
+
+
+def test_the_keys_folder_keeps_the_keys_that_the_log_had(folder: Path) -> None:
+    assert run("export", str(folder / "before")).exit_code == 0
+    old = folder / "keys" / "ledger-pub.dev"
+    keys.init_dev(folder / "new", [])
+    for name in ("ledger", "ledger-pub"):
+        (folder / "new" / f"{name}.dev").rename(folder / "keys" / f"{name}.next")
+    assert run("export", str(folder / "between")).exit_code == 0  # the service does not sign with it yet
+    assert independent.verify(folder / "between", old.read_text().strip()) > 0
+    with Store(url(folder)) as store:
+        append(store, list(entries(30, COUNT)), signed=False)
+        _sign(store, folder)
+    assert run("export", str(folder / "after")).exit_code == 0
+    for arguments in ([], [str(folder / "before")], [str(folder / "between")], [str(folder / "after")]):
+        assert run("verify", *arguments).exit_code == 0
+    new = str(folder / "keys" / "ledger-pub.next")
+    assert run("verify", "--log-key", new).exit_code == 1
+    assert run("verify", "--log-key", str(old), "--log-key", new).exit_code == 0
 
 
 def test_what_is_missing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

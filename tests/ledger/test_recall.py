@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from services.kernel import ledger
@@ -96,3 +97,18 @@ def test_the_delivery_behind_a_message_is_found_by_partner_key_and_time(store: S
         assert (found.record, found.source) == (record(1), ("redacted", 1, 0))
         assert recall.behind(connection, "housing-gm", "other", NOW) is None
         assert recall.behind(connection, "idva-service", key("housing-gm", 1), NOW) is None
+
+
+def test_an_entry_that_names_less_than_ours_stops_no_recall(store: Store) -> None:
+    """Who may write to the `ledger` topic must not be able to end a recall with an entry that fits the schema."""
+    out = routed(1, {"housing-gm": "allow"}, at=NOW)
+    keyless = orjson.loads(recalled(1, "housing-gm"))
+    del keyless["decisions"][0]["key"]
+    nowhere = orjson.loads(routed(1, {"housing-gm": "allow"}, at=NOW, offset=1)) | {"source": None}
+    asked = ledger.consent(subject=SUBJECT, recipient="housing-gm", given=False, by="A1", reference=None, now=NOW)
+    nobody = {name: value for name, value in orjson.loads(asked.value or b"").items() if name != "recipient"}
+    append(store, [out, *map(orjson.dumps, (keyless, nowhere, nobody))])
+    with store.connection() as connection:
+        assert [one.leaf for one in recall.outstanding(connection, record(1))] == [0]
+        assert recall.withdrawn(connection) == []
+    assert overtaken(store) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.kernel.errors import ConfigError, RefusedError
 from services.ledger import export, tables, tree
+from services.ledger.entries import HOUR_MS
 from services.ledger.note import Checkpoint, read, sign
 from services.ledger.search import Query, search
 from services.ledger.store import Hashes, Store
@@ -22,6 +24,10 @@ from tests.ledger.helpers import KEY, NOW, ORIGIN, READER, Meanwhile, append, en
 
 PUBLIC = KEY.public_key()
 COUNT = 900
+#: The first leaf of the last hour: entries are a second apart.
+HOUR = next(n for n in range(COUNT) if (NOW + n * 1000) // HOUR_MS == (NOW + (COUNT - 1) * 1000) // HOUR_MS)
+#: As who edits SQLite by hand would: what comes out of `replace` is a text.
+AS_TEXT = "UPDATE leaf SET body = replace(body, 'gmp', 'gmx') WHERE idx = 412"
 ALL = Query()
 
 
@@ -69,6 +75,35 @@ def delete(store: Store, idx: int, *, close: bool) -> None:
             run(store, sa.update(held).where(held.c.idx == at).values(idx=at - 1))
 
 
+def forge(store: Store) -> None:
+    """Hide a record from the search, and add rows so that sums which anybody can compute stay what they were."""
+
+    def mix(made: bytes, at: int) -> int:
+        digest = hashlib.blake2b(b"seen" + made + at.to_bytes(8, "big"), digest_size=8).digest()
+        return int.from_bytes(digest, "big")
+
+    held, at = tables.seen, 8
+    with store.connection() as connection:
+        hidden = connection.execute(sa.select(held.c.record).where(held.c.idx == at)).scalar_one()
+    made = [number.to_bytes(16, "big") for number in range(200)]
+    basis: dict[int, tuple[int, int]] = {}  # by highest bit: a sum, and which rows it is made of
+
+    def reduce(value: int, rows: int) -> tuple[int, int]:
+        while value and value.bit_length() in basis:
+            other, more = basis[value.bit_length()]
+            value, rows = value ^ other, rows ^ more
+        return value, rows
+
+    for number, record in enumerate(made):
+        value, rows = reduce(mix(record, at), 1 << number)
+        if value:
+            basis[value.bit_length()] = value, rows
+    left, rows = reduce(mix(hidden, at), 0)
+    assert left == 0
+    added = [{"bucket": 0, "record": record, "idx": at} for number, record in enumerate(made) if rows >> number & 1]
+    run(store, sa.delete(held).where(held.c.idx == at), sa.insert(held).values(added))
+
+
 def swap(store: Store, first: int, second: int) -> None:
     held = tables.leaf
     with store.connection(write=True) as connection:
@@ -102,6 +137,9 @@ def test_what_was_appended_this_minute_waits_for_its_checkpoint_and_is_no_fault(
     first = NOW / 1000 + COUNT
     report = verify(store, PUBLIC, READER, clock=lambda: first + 8)
     assert (report.findings, report.waiting) == ([], 7)
+    run(store, sa.update(tables.checkpoint).values(time=int((first + 600) * 1000)))
+    behind = verify(store, PUBLIC, READER, clock=lambda: first + 630)  # it works off what waited for ten minutes
+    assert (behind.findings, behind.waiting) == ([], 7)
     for stale in (first + 61, first - 61):  # nobody signed it, or it says that it is not written yet
         assert found(verify(store, PUBLIC, READER, clock=lambda at=stale: at)) == {Tampering.NO_CHECKPOINT}  # type: ignore[misc]
 
@@ -132,6 +170,15 @@ def test_a_log_is_verified_as_it_stood_when_the_service_goes_on_appending(store:
         ),
         (lambda s: run(s, sa.delete(tables.seen).where(tables.seen.c.idx == 8)), Tampering.SEARCH, None),
         (lambda s: run(s, sa.delete(tables.delivery).where(tables.delivery.c.idx == 3)), Tampering.SEARCH, None),
+        (lambda s: forge(s), Tampering.SEARCH, None),
+        (lambda s: run(s, sa.delete(tables.hour)), Tampering.SEARCH, 0),
+        (
+            lambda s: run(s, sa.update(tables.hour).where(tables.hour.c.last == COUNT - 1).values(last=COUNT - 2)),
+            Tampering.SEARCH,
+            HOUR,
+        ),
+        (lambda s: run(s, sa.text(AS_TEXT)), Tampering.CHANGED, 412),
+        (lambda s: run(s, sa.text("UPDATE leaf SET hash = hex(hash) WHERE idx = 412")), Tampering.CHANGED, 412),
         (lambda s: run(s, sa.update(tables.subtree).values(hash=b"x" * 32)), Tampering.TREE, 0),
         (
             lambda s: run(s, sa.update(tables.leaf).where(tables.leaf.c.idx == 8).values(body=None)),
@@ -148,7 +195,9 @@ def test_a_log_is_verified_as_it_stood_when_the_service_goes_on_appending(store:
     ids=[
         "change", "change with its hash", "delete", "delete and close the gap", "reorder", "insert", "replay",
         "insert out of the chain", "truncate", "edit a search column", "hide from the search by record",
-        "hide from the search by partner", "edit the tree", "empty an entry", "edit a checkpoint", "swap the key",
+        "hide from the search by partner", "hide from the search and add rows of the same sum",
+        "hide hours from the search by time", "shorten an hour", "change as text", "write a hash as text",
+        "edit the tree", "empty an entry", "edit a checkpoint", "swap the key",
     ],
 )  # fmt: skip
 def test_what_was_done_to_the_store_is_named(
@@ -267,5 +316,32 @@ def test_what_is_no_entry_is_in_the_tree_and_told_of(store: Store, tmp_path: Pat
     assert (report.findings, report.kept_aside) == ([], 3)
     assert [leaf.fault for leaf in leaves([b"\xff", b"{}", b""])] == ["not_json", "schema", "not_json"]
     shown = export.verify(written(store, tmp_path / "export"), PUBLIC, READER)
-    assert {finding.leaf for finding in shown.findings} == {COUNT, COUNT + 1, COUNT + 2}
-    assert found(shown) == {Tampering.SCHEMA}
+    assert (shown.findings, shown.kept_aside) == ([], 3)
+
+
+def sign_again(store: Store, key: Ed25519PrivateKey) -> None:
+    state = store.state()
+    store.append(state, state, [], [], signed=sign(Checkpoint(ORIGIN, state.size, state.frontier.root()), key), now=NOW)
+
+
+def test_a_log_is_whole_over_the_change_of_its_key_and_the_old_one_signs_no_more(store: Store, tmp_path: Path) -> None:
+    fresh = Ed25519PrivateKey.generate()
+    before = written(store, tmp_path / "before")
+    append(store, list(entries(10, COUNT)), signed=False)
+    sign_again(store, fresh)
+    assert found(verify(store, fresh.public_key(), READER)) == {Tampering.CHECKPOINT}
+    assert verify(store, fresh.public_key(), READER, older=[PUBLIC]).findings == []
+    assert export.verify(before, fresh.public_key(), READER, older=[PUBLIC]).findings == []
+    append(store, list(entries(10, COUNT + 10)))  # signed with the old key, which got out
+    assert Tampering.CHECKPOINT in found(verify(store, fresh.public_key(), READER, older=[PUBLIC]))
+
+
+@pytest.mark.parametrize("name", ["", "Jane Doe", "a+b", "a\tb", "a\u202eb", "a\x1b[2J"])
+def test_a_name_that_would_break_a_note_or_a_terminal_is_no_witness(store: Store, tmp_path: Path, name: str) -> None:
+    witness = Witness(tmp_path / "witness", Ed25519PrivateKey.generate(), name=name, log_key=PUBLIC)
+    with pytest.raises(ConfigError, match="no name of a witness"):
+        witness.look(last(store), [], seconds=1)
+    assert witness.last is None
+    if "+" not in name:
+        with pytest.raises(RefusedError, match="no checkpoint"):
+            read(last(store).note + f"\u2014 {name} AAAA\n")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import sqlalchemy as sa
 
@@ -16,6 +17,7 @@ from services.kernel.errors import ConfigError, RefusedError, UnreachableError
 from services.kernel.record import Inbound, Message
 from services.kernel.sensitive import SensitiveBytes
 from services.ledger import note, tables
+from services.ledger.entries import Reader
 from services.ledger.publish import Publisher
 from services.ledger.store import Store
 from services.ledger.verify import verify
@@ -32,13 +34,15 @@ class Died(BaseException):
 class Topic:
     """The `ledger` topic with gaps, as markers of transactions leave them; each reader has its own position."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, bodies: list[bytes]) -> None:
         self.position = start
         self.at_end = False
+        self._bodies = bodies
 
     def read(self, most: int, seconds: float) -> list[Inbound]:
         records = [
-            Inbound("ledger", 0, number * 2, NOW, None, SensitiveBytes(body)) for number, body in enumerate(BODIES)
+            Inbound("ledger", 0, number * 2, NOW, None, SensitiveBytes(body))
+            for number, body in enumerate(self._bodies)
         ]
         found = [record for record in records if record.offset >= self.position][:most]
         if found:
@@ -60,13 +64,17 @@ class Outbox:
         pass
 
 
-def writer(store: Store, outbox: Outbox, **limits: Any) -> Writer:
+def writer(
+    store: Store, outbox: Outbox, *, file: Path | None = None, bodies: list[bytes] = BODIES,
+    appended: Callable[[list[Inbound]], None] = lambda _: None, **limits: Any,
+) -> Writer:  # fmt: skip
     state = store.state()
-    publisher = Publisher(store, outbox, None)  # type: ignore[arg-type]  # all that it asks of a sender
+    publisher = Publisher(store, outbox, file)  # type: ignore[arg-type]  # all that it asks of a sender
     chosen = Limits(**{"batch": 150, "entries": 300, "seconds": 1e9, **limits})
     return Writer(
-        store, Topic(state.next_offset), publisher, reader=READER, key=KEY, origin=ORIGIN, state=state, limits=chosen
-    )
+        store, Topic(state.next_offset, bodies), publisher, reader=READER, key=KEY, origin=ORIGIN, state=state,
+        limits=chosen, appended=appended,
+    )  # fmt: skip
 
 
 def drain(made: Writer) -> None:
@@ -177,6 +185,49 @@ def test_a_url_that_is_none_and_a_database_that_is_away_are_said(tmp_path: Path)
         Store("postgresql+pg8000://log@127.0.0.1:1/postgres")
 
 
+def altered(number: int, **fields: Any) -> bytes:
+    """One of the entries with other fields; `source` changes only what it names."""
+    entry = orjson.loads(BODIES[number])
+    entry["source"] |= fields.pop("source", {})
+    return orjson.dumps(entry | fields)
+
+
+POISON = [
+    altered(0, record="a" * 17),
+    *(altered(0, source={name: value}) for name in ("offset", "previous", "until") for value in (1 << 63, 5.0, 1e3)),
+    altered(0, source={"partition": 1 << 31}),
+    altered(0, source={"partition": 2.0}),
+    altered(0, source={"topic": "a" * 3000}),
+]
+
+
+def test_no_message_of_the_topic_stops_the_service(tmp_path: Path) -> None:
+    """Whoever may write to it: what the log cannot hold as an entry is a leaf with a fault, and the next follows."""
+    good = list(entries(2))
+    twice = altered(3, id="t" * 32)
+    doubled = orjson.loads(twice)
+    doubled["decisions"] += doubled["decisions"]
+    bodies = [*POISON, orjson.dumps(doubled), *good]
+    told: list[int] = []
+    with Store(url(tmp_path)) as store:
+        drain(writer(store, Outbox(), bodies=bodies, appended=lambda records: told.extend(r.offset for r in records)))
+        report = verify(store, KEY.public_key(), READER)
+        assert (report.findings, report.leaves, report.kept_aside) == ([], len(bodies), len(POISON))
+        with store.connection() as connection:
+            out = connection.execute(sa.select(tables.delivery.c.partner)).scalars().all()
+    assert sorted(out) == ["idva-service", "victim-support-gm"]
+    assert told == [number * 2 for number in range(len(POISON), len(bodies))]  # a faulty entry opens nothing
+
+
+def test_a_folder_of_schemas_that_lets_more_through_stops_nothing_either(tmp_path: Path) -> None:
+    (tmp_path / "messages").mkdir()
+    (tmp_path / "messages" / "ledger-entry.json").write_text("{}")
+    reader = Reader(tmp_path)
+    assert reader.read(BODIES[0], 0, NOW).fault is None
+    for body in (POISON[0], altered(0, time=None), altered(0, decisions=None), b'{"source": [5]}', b"[]", b"{}"):
+        assert reader.read(body, 0, NOW).fault == "schema"
+
+
 def test_a_broken_chain_is_counted(tmp_path: Path) -> None:
     from services.ledger.store import grow
 
@@ -264,3 +315,24 @@ def test_what_was_signed_and_not_published_counts_as_unpublished(
         made = writer(store, Outbox())
         made.run(lambda: True)
         assert made.unsigned == 0
+
+
+def test_a_checkpoint_that_cannot_be_written_to_its_file_stops_no_entry_and_counts_as_unpublished(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "not there" / "checkpoint"
+    outbox = Outbox()
+    with Store(url(tmp_path)) as store:
+        made = writer(store, outbox, file=file, batch=100)
+        made.run(iter([False] * 3 + [True]).__next__)
+        assert (made.size, made.unsigned) == (300, 300)
+        assert outbox.notes == store.checkpoints()
+        made = writer(store, outbox, file=file, batch=100)
+        for _ in range(3):
+            made.cycle()
+        assert made.unsigned == made.size - 300 == 300  # after a restart only what came since is known to be missing
+        file.parent.mkdir()
+        drain(made)
+        assert (made.size, made.unsigned) == (len(BODIES), 0)
+        assert file.read_text() == store.checkpoints()[-1]
+        assert set(outbox.notes) == set(store.checkpoints())
