@@ -107,6 +107,7 @@ def test_redact_twice_gives_the_same_texts() -> None:
         (["schema", "plan", "nothing"], "there are council-asb"),
         (["quarantine", "list"], "`SR_KAFKA_BOOTSTRAP` is not set"),
         (["keys", "init", "somewhere"], "say `--dev`"),
+        (["leak", "due", "--by", "night job", "--every", "60"], "no spaces"),
     ],
 )
 def test_mistakes_are_said_with_what_to_do(arguments: list[str], says: str) -> None:
