@@ -14,7 +14,7 @@ import typer
 from services.cli.duty import By as Approver
 from services.cli.duty import File, Identity, Key, ProposalId
 from services.cli.sealed import NAME, Content, Desk, Signer, Terms, about
-from services.cli.unlock import Readers
+from services.cli.unlock import Readers, read_identity
 from services.kernel import disclosure, keys, ledger
 from services.kernel.consent import (
     FIELD_PURPOSE,
@@ -157,7 +157,7 @@ def release(
     The consent must hold at that moment, to this recipient, purpose, scope and case; a refusal has an entry too.
     """
     settings = load_settings()
-    desk = Desk(settings, identity.read_text().strip())
+    desk = Desk(settings, read_identity(identity))
     found = desk.find(proposal)
     if about(found)["duty"] != disclosure.KIND:
         raise RefusedError("this proposal is not a person's own consent: `duty release`")

@@ -11,7 +11,7 @@ from services.cli.policy_sign import private_key
 from services.kernel import consult
 from services.kernel.approval import sign
 from services.kernel.consult import Source
-from services.kernel.errors import RefusedError, SafeReportingError
+from services.kernel.errors import ConfigError, RefusedError, SafeReportingError
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.sealing import open_sealed
 
@@ -27,6 +27,20 @@ class Readers:
     second: str
     key: Path
     reference: str = "consultation"
+
+
+def read_identity(path: Path) -> str:
+    """The age identity in a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigError("identity", [f"`{path}`: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("identity", [f"`{path}` is no age identity"]) from error
 
 
 def open_one(config: Mapping[str, str], source: Source, readers: Readers, identity: str, *, name: str) -> bytes:
