@@ -32,10 +32,12 @@ from services.cli import (
     top,
     topology,
 )
-from services.kernel.errors import SafeReportingError, UnreachableError
+from services.kernel.errors import ConfigError, Exit, SafeReportingError, UnreachableError
 from services.kernel.kafka import service
+from services.kernel.kafka.client import ClientError, translate
 from services.kernel.kafka.explain import explain
 from services.kernel.settings import load_settings
+from services.kernel.telemetry import log_unhandled, where
 
 app = typer.Typer(
     name="safe-reporting",
@@ -117,19 +119,41 @@ def _run(name: str, workers: int) -> None:
     import importlib
 
     start = importlib.import_module(f"services.{name}.main").start
-    raise typer.Exit(service.main(start, settings=load_settings))
+    try:
+        code = service.main(start, settings=load_settings)
+    except Exception as error:  # noqa: BLE001 - a service says it in its log
+        log_unhandled(type(error), error, None)
+        code = Exit.BUG
+    raise typer.Exit(code)
 
 
 def main() -> None:
-    """Run the command; an expected error is one message and its exit code, never a traceback."""
+    """Run the command; an error is one message and its exit code, never a traceback."""
     try:
         app()
-    except SafeReportingError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"error: {error}", markup=False)
+    except Exception as error:  # noqa: BLE001 - a traceback could show a record
+        sys.exit(_told(error))
+
+
+def _told(error: Exception) -> int:
+    """Say what went wrong and return the exit code; of what nobody expected, type and place alone."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    if isinstance(error, ClientError):
+        cause = _cause()
+        error = ConfigError("settings", [cause]) if cause else translate(error, "asking the broker")
+    if isinstance(error, SafeReportingError):
+        console.print(f"error: {error}")
         if error.code == UnreachableError.code and (cause := _cause()):
-            console.print(f"cause: {cause}", markup=False)
-        sys.exit(error.exit)
+            console.print(f"cause: {cause}")
+        return error.exit
+    if isinstance(error, OSError) and error.strerror:
+        console.print(f"error: {f'`{error.filename}`: ' if error.filename else ''}{error.strerror}")
+        return Exit.USAGE
+    if isinstance(error, UnicodeDecodeError):
+        console.print("error: a file or the input is not text in UTF-8")
+        return Exit.USAGE
+    console.print(f"error: a fault of this program: {type(error).__name__} at {where(error)}")
+    return Exit.BUG
 
 
 def _cause() -> str | None:

@@ -19,11 +19,11 @@ from rich.table import Table
 
 from services.cli.policy_sign import private_key
 from services.cli.quarantine import Why
+from services.cli.unlock import read_identity, send_first
 from services.kernel import keys, ledger
 from services.kernel.approval import milliseconds
 from services.kernel.detail import read_detail
-from services.kernel.errors import ConfigError, Exit, RefusedError
-from services.kernel.kafka.reader import send
+from services.kernel.errors import ConfigError, Exit
 from services.kernel.sealing import open_sealed
 from services.kernel.settings import Settings, load_settings
 from services.ledger import export as exports
@@ -188,13 +188,13 @@ def statement(
 
 @app.command("open")
 def open_(
-    number: Annotated[int, typer.Argument(help="Number of the leaf, as `audit search` shows it.", min=0)],
+    number: Annotated[int, typer.Argument(help="Number of the leaf, as `audit search` shows it.", min=0, max=2**63 - 1)],
     identity: Annotated[Path, typer.Option("--identity", help="File with the age identity it was sealed to.")],
     by: Annotated[str, typer.Option("--by", help="Who opens it: your staff id. It goes into the ledger.")],
     why: Annotated[Why, typer.Option("--why", help="On what ground. It goes into the ledger.")],
 ) -> None:
     """Open the sealed detail of one entry: exact reason, classes, where masks stand. First who and why are an entry."""
-    settings = load_settings()
+    settings, secret = load_settings(), read_identity(identity)
     with opened_store(settings) as store, store.connection() as connection:
         found = leaf(connection, number)
     if found is None or found.entry is None or not found.entry["sealed"]:
@@ -202,11 +202,8 @@ def open_(
     source = found.entry["source"]
     place = (source["topic"], source["partition"], source["offset"])
     entry = ledger.opened(place, by=by, why=why.value, now=int(time.time() * 1000))
-    try:
-        send(settings.kafka_config(), [(entry, 0)])
-    except Exception as error:
-        raise RefusedError(f"not opened, because the ledger did not take the entry: {error}") from error
-    detail = read_detail(open_sealed(base64.b64decode(found.entry["sealed"]), identity.read_text().strip()))
+    send_first(settings.kafka_config(), [entry])
+    detail = read_detail(open_sealed(base64.b64decode(found.entry["sealed"]), secret))
     print(json.dumps(msgspec.to_builtins(detail), indent=2))
 
 

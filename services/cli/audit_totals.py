@@ -18,10 +18,10 @@ from sqlalchemy import Connection
 
 from services.cli.audit import opened_store
 from services.cli.quarantine import Why
+from services.cli.unlock import read_identity, send_first
 from services.kernel import ledger
 from services.kernel.detail import Detail, read_detail
-from services.kernel.errors import ConfigError, RefusedError
-from services.kernel.kafka.reader import send
+from services.kernel.errors import ConfigError
 from services.kernel.sealing import open_sealed
 from services.kernel.settings import load_settings
 from services.ledger import totals as made
@@ -42,12 +42,9 @@ def totals(
     """
     since = _start(day)
     settings = load_settings()
-    secret = identity.read_text().strip()
+    secret = read_identity(identity)
     entry = ledger.tallied(day, by=by, why=why.value, now=int(time.time() * 1000))
-    try:
-        send(settings.kafka_config(), [(entry, 0)])
-    except Exception as error:
-        raise RefusedError(f"not opened, because the ledger did not take the entry: {error}") from error
+    send_first(settings.kafka_config(), [entry])
     feeds: set[str] = set()
     with opened_store(settings) as store, store.connection() as connection:
         counts = made.counted(_details(connection, since, secret, feeds))

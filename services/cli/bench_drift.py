@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterator
 from random import Random
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from services.kernel.errors import ConfigError
 from services.kernel.tally import Counter, Tally, read
 from services.monitor.drift import Chart, State
 from services.monitor.tallies import ROUNDING
@@ -47,7 +49,7 @@ def drift(
     """Simulate producers with a rhythm of day and week: how often the alarm errs, and how soon it sees a change."""
     console = Console(highlight=False, stderr=True)
     made = []
-    for a_day in [int(size) for size in sizes.split(",")]:
+    for a_day in _numbers(sizes):
         world, chance = World(a_day, rate), Random(f"{seed}/{a_day}")
         steps = track(range(producers), description=f"{a_day} records a day", console=console)
         made.append({"records_a_day": a_day, **_measured(world, days, [chance.random() for _ in steps])})
@@ -61,6 +63,12 @@ def drift(
             table.add_row(*first, change, f"{seen['seen']:.0%}", _span(seen["hours"]), _span(seen["records"]))
     table.caption = "delay: median and nine in ten, of those seen"
     Console().print(table)
+
+
+def _numbers(sizes: str) -> list[int]:
+    if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", sizes):
+        raise ConfigError("bench drift", [f"`{sizes}`: write numbers with commas between, as in `30,100`"])
+    return [int(size) for size in sizes.split(",")]
 
 
 def _span(pair: list[float] | None) -> str:

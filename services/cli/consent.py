@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -13,7 +14,7 @@ import typer
 from services.cli.duty import By as Approver
 from services.cli.duty import File, Identity, Key, ProposalId
 from services.cli.sealed import NAME, Content, Desk, Signer, Terms, about
-from services.cli.unlock import Readers
+from services.cli.unlock import Readers, read_identity
 from services.kernel import disclosure, keys, ledger
 from services.kernel.consent import (
     FIELD_PURPOSE,
@@ -129,10 +130,15 @@ def withdraw(
     agency: Agency, person: Person, recipient: Recipient, purpose: Purpose, by: By, scope: Scope = RECORD_SCOPE,
     reference: Reference = None,
 ) -> None:  # fmt: skip
-    """Record that a person no longer consents: the next batch stops, and the ledger asks for a recall."""
+    """Record that a person no longer consents: the next batch stops, and the ledger asks for a recall.
+
+    It is never earlier than the grant, whose clock may have run ahead of this one.
+    """
     settings = load_settings()
     now = int(time.time() * 1000)
     said = _consent(settings, agency, person, recipient, purpose, scope, "withdrawn", by, reference, now)
+    now = _heard(settings.kafka_config(), _NAME).ends(said.about, now)
+    said = msgspec.structs.replace(said, at=ledger.rfc3339(now))
     _send(settings, said, by, reference, now)
     print(f"withdrawn for {recipient}; the ledger asks for the recall of what went there before")
 
@@ -151,7 +157,7 @@ def release(
     The consent must hold at that moment, to this recipient, purpose, scope and case; a refusal has an entry too.
     """
     settings = load_settings()
-    desk = Desk(settings, identity.read_text().strip())
+    desk = Desk(settings, read_identity(identity))
     found = desk.find(proposal)
     if about(found)["duty"] != disclosure.KIND:
         raise RefusedError("this proposal is not a person's own consent: `duty release`")
@@ -171,10 +177,7 @@ def _allowed(desk: Desk, asked: Disclosure, now: int) -> Content:
     Raises:
         RefusedError: it does not, the recipient is no independent advocate, or the case is not known.
     """
-    register = Register()
-    for record in read_all(desk.config, TOPIC, name=NAME):
-        register.hear(record.value.reveal() if record.value is not None else None, record.offset)
-    held = Book(register.grants()).fields(asked.subject, now=now)
+    held = Book(_heard(desk.config, NAME).grants()).fields(asked.subject, now=now)
     wanted = asked.recipient, asked.purpose, asked.scope, asked.case
     if wanted not in {(grant.recipient, grant.purpose, grant.scope, grant.case) for grant in held}:
         raise RefusedError("not released: the person's consent does not hold now")
@@ -184,6 +187,14 @@ def _allowed(desk: Desk, asked: Disclosure, now: int) -> Content:
     if asked.case not in load_topology(desk.settings.topology_file).cases:
         raise RefusedError(f"not released: `cases` of the topology does not name `{asked.case}`")
     return Content(asked.topic, {"case": asked.case, "scope": asked.scope, "fields": msgspec.to_builtins(asked.fields)})
+
+
+def _heard(config: Mapping[str, str], name: str) -> Register:
+    """What the topic says now, read as the account `name`."""
+    register = Register()
+    for record in read_all(config, TOPIC, name=name):
+        register.hear(record.value.reveal() if record.value is not None else None, record.offset)
+    return register
 
 
 def _consent(

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.sealed import Content, Desk, Signer, Terms, about
-from services.cli.unlock import Readers
+from services.cli.unlock import Readers, read_identity
 from services.kernel.duties import Duty, Route, load_duties
 from services.kernel.errors import RefusedError
 from services.kernel.notification import Notification, coarsened
@@ -68,7 +68,7 @@ def release(
     Fields that fewer than five people of the quarter share are dropped; a refusal has an entry too.
     """
     settings = load_settings()
-    desk = Desk(settings, identity.read_text().strip())
+    desk = Desk(settings, read_identity(identity))
     found = desk.find(proposal)
     duty = _duty(settings, about(found)["duty"])
     terms = Terms(duty.id, duty.instrument, duty.reference, duty.releasers or 2, duty.days or 0)

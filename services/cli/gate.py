@@ -20,6 +20,7 @@ from services.kernel.kafka.closing import close_gate
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.ledger import rfc3339
 from services.kernel.settings import Settings, load_settings
+from services.kernel.whole import write_whole
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -91,7 +92,7 @@ def open_(
     made = sign(said.request, private_key(key), by=by, reason="open", reference=reference or "gate", now=now)
     said = msgspec.structs.replace(said, approvals=(*said.approvals, made))
     if len(said.approvals) < said.request.persons:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(said), indent=2) + b"\n")
+        write_whole(file, msgspec.json.format(msgspec.json.encode(said), indent=2) + b"\n")
         print(f"approved by {by}; one more person must approve `{file.name}`")
         return
     if faults := stands.faults(said, now):

@@ -180,6 +180,7 @@ def due(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is due.")] = False,
 ) -> None:
     """Recall what the newest decision would not let out: a suspect became a victim, an area closed, a consent went."""
+    ledger.check(by=by)
     settings = load_settings()
     while True:
         with opened_store(settings) as store:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.policy_sign import private_key
-from services.cli.unlock import Readers, open_one
+from services.cli.unlock import Readers, open_one, read_identity
 from services.kernel import consult, ledger, quarantine
 from services.kernel.approval import demand, sign
 from services.kernel.approvers import load_approvers
@@ -119,10 +119,7 @@ def destroy(position: Position, by: By, why: Ground, second: Second, second_key:
 def _opened(settings: Settings, position: str, identity: Path, readers: Readers) -> tuple[Inbound, SetAside]:
     if not readers.by:
         raise ConfigError("quarantine", ["`--by` is empty: the ledger must say who"])
-    try:
-        secret = identity.read_text().strip()
-    except OSError as error:
-        raise ConfigError("quarantine", [f"`{identity}`: {error.strerror}"]) from error
+    secret = read_identity(identity)
     record = _at(settings, position)
     source = (record.topic, record.partition, record.offset)
     opened = open_one(settings.kafka_config(), source, readers, secret, name=NAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from typing import Annotated
 import msgspec
 import orjson
 import typer
+from msgspec import Meta
 
 from services.kernel import ledger
 from services.kernel.errors import ConfigError
@@ -26,7 +28,7 @@ from services.redactor.build import build_step
 class Line(msgspec.Struct):
     """One line of `detect`: any id, and the text to look at."""
 
-    id: str | int
+    id: str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
     text: str
 
 
@@ -40,7 +42,7 @@ def detect() -> None:
             continue
         try:
             line = msgspec.json.decode(raw, type=Line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError("detect", [f"line {number} is not a JSON object with `id` and `text`"]) from error
         spans = [
             {
@@ -65,16 +67,18 @@ def redact(
     A record that fails closed is written as {"quarantined": coarse reason}. Keys come from SR_KEYS_DIR,
     or are made for this run alone.
     """
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", agency):
+        raise ConfigError("redact", [f"`{agency}` is no agency: small letters, digits and `-`"])
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings()
         if "keys_dir" not in settings.model_fields_set:
             init_dev(Path(folder), [])
             settings = settings.model_copy(update={"keys_dir": Path(folder)})
-        _redact_lines(settings, f"agency.{agency}.{feed}", report)
+        _redact_lines(settings, agency, feed, report)
 
 
-def _redact_lines(settings: Settings, topic: str, report: Path | None) -> None:
-    _, agency, feed = topic.split(".")
+def _redact_lines(settings: Settings, agency: str, feed: str, report: Path | None) -> None:
+    topic = f"agency.{agency}.{feed}"
     schema = load_feeds(settings.schemas_dir).named(feed).schema_id
     step = build_step(settings)
     entries = report.open("wb") if report else None

@@ -11,8 +11,9 @@ from services.cli.policy_sign import private_key
 from services.kernel import consult
 from services.kernel.approval import sign
 from services.kernel.consult import Source
-from services.kernel.errors import RefusedError, SafeReportingError
+from services.kernel.errors import ConfigError, RefusedError, SafeReportingError
 from services.kernel.kafka.reader import read_all, send
+from services.kernel.record import Message
 from services.kernel.sealing import open_sealed
 
 _PATIENCE = 20.0
@@ -27,6 +28,33 @@ class Readers:
     second: str
     key: Path
     reference: str = "consultation"
+
+
+def send_first(config: Mapping[str, str], entries: Sequence[Message]) -> None:
+    """Send the entries of who looks and why, before anything is opened.
+
+    Raises:
+        SafeReportingError: the ledger's topic did not take them; nothing may be opened.
+    """
+    try:
+        send(config, [(entry, 0) for entry in entries])
+    except SafeReportingError as error:
+        error.args = (f"not opened, because the ledger did not take the entry: {error}",)
+        raise
+
+
+def read_identity(path: Path) -> str:
+    """The age identity in a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigError("identity", [f"`{path}`: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("identity", [f"`{path}` is no age identity"]) from error
 
 
 def open_one(config: Mapping[str, str], source: Source, readers: Readers, identity: str, *, name: str) -> bytes:
@@ -50,7 +78,8 @@ def open_all(
         name: prefix of the group names, which the principal's permissions must cover.
 
     Raises:
-        RefusedError: the ledger did not take the entries or does not answer.
+        RefusedError: the ledger service does not answer.
+        SafeReportingError: the ledger's topic did not take the entries.
     """
     now, key = int(time.time() * 1000), private_key(readers.key)
     asked = {}
@@ -59,10 +88,7 @@ def open_all(
         approval = sign(wanted, key, by=readers.second, reason=readers.why, reference=readers.reference, now=now)
         id_, entry = consult.ask(source, approval, by=readers.by, why=readers.why, now=now)
         asked[id_] = entry
-    try:
-        send(config, [(entry, 0) for entry in asked.values()])  # 1
-    except SafeReportingError as error:
-        raise RefusedError(f"not opened, because the ledger did not take the entry: {error}") from error
+    send_first(config, list(asked.values()))  # 1
     answers = _answers(config, set(asked), name)  # 2
     return [_opened(answers[id_], identity) for id_ in asked]  # 3
 

@@ -20,16 +20,14 @@ from msgspec import Meta
 
 from services.kernel.errors import RefusedError
 from services.kernel.jsonio import canonical
-from services.kernel.ledger import rfc3339
+from services.kernel.ledger import PersonId, Reference, check, rfc3339
 
 #: Longest time between a signature and its use.
 LONGEST = timedelta(days=14)
 #: How far two clocks may differ, in milliseconds.
 CLOCKS_MS = 5_000
 
-PersonId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.@_-]{0,63}$")]
 Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-Reference = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")]
 
 
 class Approver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -70,7 +68,12 @@ class Request:
 
 
 def sign(request: Request, key: Ed25519PrivateKey, *, by: str, reason: str, reference: str, now: int) -> Approval:
-    """Approve as one person; `now` is milliseconds since the epoch. Good for `LONGEST`."""
+    """Approve as one person; `now` is milliseconds since the epoch. Good for `LONGEST`.
+
+    Raises:
+        ConfigError: `by` or `reference` is not of its form: nobody could read the approval.
+    """
+    check(by=by, reference=reference)
     unsigned = Approval(
         action=request.action, sha256=request.sha256, reason=reason, reference=reference, by=by, at=rfc3339(now),
         expires=rfc3339(now + int(LONGEST.total_seconds() * 1000)), signature="A" * 86,

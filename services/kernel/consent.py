@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from services.kernel.approval import milliseconds
+from services.kernel.ledger import PersonId
 from services.kernel.vocabulary import Tag
 
 TOPIC = "consent"
@@ -64,7 +65,7 @@ class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scope: Name
     state: Literal["given", "withdrawn"]
     at: str
-    by: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.@_-]{0,63}$")]
+    by: PersonId
     reference: str | None = None
     expires: str | None = None
     taken: Taken | None = None
@@ -154,6 +155,14 @@ class Register:
         else:
             self._given[consent.about] = consent
         return True
+
+    def ends(self, about: Key, now: int) -> int:
+        """When a withdrawal that is said at `now` must be for the last grant to count no more, milliseconds.
+
+        The clock that recorded the grant may have run ahead of this one.
+        """
+        given = self._given.get(about)
+        return max(now, (milliseconds(given.at) or now) if given is not None else now)
 
     def grants(self) -> list[Grant]:
         """Every grant that counts: taken as it must be, and later than the last withdrawal."""

@@ -13,6 +13,7 @@ class Exit(IntEnum):
     USAGE = 2
     UNREACHABLE = 3
     REFUSED = 4
+    BUG = 5
 
 
 class SafeReportingError(Exception):

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from services.kernel.approval import CLOCKS_MS, Approval, Approver, PersonId, Reference, Request, milliseconds, verify
+from services.kernel.approval import CLOCKS_MS, Approval, Approver, Request, milliseconds, verify
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import canonical
+from services.kernel.ledger import PersonId, Reference
 from services.kernel.record import Inbound, Message
 
 #: Topic and key of the gate's messages. All are kept: what one means depends on those before it.

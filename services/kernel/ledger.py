@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
 import orjson
+from msgspec import Meta
 
+from services.kernel.errors import ConfigError
 from services.kernel.record import Inbound, Message, Outcome
 from services.kernel.vocabulary import Operation, OutcomeKind
 
@@ -19,6 +23,11 @@ CHECKPOINTS = "ledger.checkpoint"
 RECONCILED = b"reconciled"
 #: Header of a redacted record: when the agency's record reached the broker, milliseconds since the epoch.
 RECEIVED = "sr-received"
+
+_PERSON, _REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9.@_-]{0,63}$", r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"
+PersonId = Annotated[str, Meta(pattern=_PERSON)]
+Reference = Annotated[str, Meta(pattern=_REFERENCE)]
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: The last millisecond of the year 9999.
 _LATEST = 253_402_300_799_999
@@ -100,6 +109,21 @@ def _received(record: Inbound) -> str | None:
         return rfc3339(record.timestamp)
     told = record.header(RECEIVED)
     return rfc3339(int(told)) if told and len(told) <= 15 and told.isdigit() else None
+
+
+def check(*, by: str | None = None, approved_by: Iterable[str] = (), reference: str | None = None) -> None:
+    """Refuse what makes an entry or an approval none: what it is about would happen, and nobody could read it.
+
+    Raises:
+        ConfigError: a staff id or the reference is not of the form that the schema of entries has.
+    """
+    faults = []
+    if not all(re.fullmatch(_PERSON, person) for person in (*approved_by, *(() if by is None else (by,)))):
+        faults.append("a staff id has 1 to 64 letters, digits and `. @ _ -`, no spaces; the first is a letter or digit")
+    if reference is not None and not re.fullmatch(_REFERENCE, reference):
+        faults.append("a reference or name has 1 to 64 letters, digits and `. _ / -`, no spaces; likewise the first")
+    if faults:
+        raise ConfigError("ids", faults)
 
 
 def opened(source: tuple[str, int, int], *, by: str, why: str, now: int, second: str | None = None) -> Message:
@@ -251,8 +275,13 @@ def consent(*, subject: str, recipient: str, given: bool, by: str, reference: st
     )  # fmt: skip
 
 
-def _by_hand(service: str, operation: Operation, seed: str, now: int, **fields: object) -> Message:
-    """An entry of what a person did by command; `fields` replace and add to the empty ones."""
+def _by_hand(service: str, operation: Operation, seed: str, now: int, **fields: Any) -> Message:
+    """An entry of what a person did by command; `fields` replace and add to the empty ones.
+
+    Raises:
+        ConfigError: as `check`.
+    """
+    check(by=fields.get("by"), approved_by=fields.get("approved_by", ()), reference=fields.get("reference"))
     stamp = rfc3339(now)
     body = {
         "v": 1,

@@ -11,6 +11,7 @@ import msgspec
 import orjson
 import yaml
 
+from services.kernel import yaml_file
 from services.kernel.errors import ConfigError
 
 T = TypeVar("T")
@@ -44,11 +45,14 @@ def read(path: Path, kind: type[T], *, schema: dict[str, Any], what: str) -> T:
     """
     name = f"{what} `{path.name}`"
     try:
-        document = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader, see below
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(name, [str(error).replace("\n", " ")]) from error
+        document = yaml_file.read(path, _Loader)
+    except yaml_file.UnreadableError as error:
+        raise ConfigError(name, [str(error)]) from error
     validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
-    faults = [f"`/{'/'.join(map(str, e.instance_path))}`: {e.message}" for e in validator.iter_errors(document)]
+    try:
+        faults = [f"`/{'/'.join(map(str, e.instance_path))}`: {e.message}" for e in validator.iter_errors(document)]
+    except ValueError as error:  # of a key that is a number or null
+        raise ConfigError(name, [str(error)]) from error
     if faults:
         raise ConfigError(name, faults)
     try:
@@ -57,21 +61,13 @@ def read(path: Path, kind: type[T], *, schema: dict[str, Any], what: str) -> T:
         raise ConfigError(name, [str(error)]) from error
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that keeps dates and yes/no as text and refuses a key given twice."""
+class _Loader(yaml_file.UniqueKeys):
+    """Keeps dates and yes/no as text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute of the class
         first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[1] in ("int", "null", "merge")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, refusing duplicate keys."""
-        keys = [key.value for key, _ in node.value]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise yaml.YAMLError(f"key `{twice[0]}` is given twice{node.start_mark}")
-        return super().construct_mapping(node, deep=deep)
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"])

@@ -13,9 +13,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from services.kernel.approval import PersonId, Reference
 from services.kernel.jsonio import BadJson, canonical, parse
-from services.kernel.ledger import rfc3339
+from services.kernel.ledger import PersonId, Reference, rfc3339
 from services.kernel.record import Inbound, Message
 from services.kernel.vocabulary import CoarseReason, Reason, Risk
 

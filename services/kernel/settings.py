@@ -68,10 +68,9 @@ class Settings(BaseSettings):
             raise ConfigError("settings", ["`SR_LEDGER_DATABASE` is not set: `sqlite:////path/ledger.db` for example"])
         if self.ledger_password_file is None:
             return url
-        try:
-            password = self.ledger_password_file.read_text().strip()
-        except OSError as error:
-            raise ConfigError("settings", [f"`SR_LEDGER_PASSWORD_FILE`: {error.strerror}"]) from error
+        password, faults = _password("SR_LEDGER_PASSWORD_FILE", self.ledger_password_file)
+        if faults:
+            raise ConfigError("settings", faults)
         account, at, place = url.partition("@")
         if not at or ":" in account.partition("://")[2]:
             fault = "`SR_LEDGER_PASSWORD_FILE`: the URL must name a user and no password"
@@ -87,10 +86,8 @@ class Settings(BaseSettings):
         faults = [] if self.kafka_bootstrap else ["`SR_KAFKA_BOOTSTRAP` is not set: `host:port` of a broker"]
         password = self.kafka_password
         if self.kafka_password_file is not None:
-            try:
-                password = self.kafka_password_file.read_text().strip()
-            except OSError as error:
-                faults.append(f"`SR_KAFKA_PASSWORD_FILE`: {error.strerror}")
+            password, wrong = _password("SR_KAFKA_PASSWORD_FILE", self.kafka_password_file)
+            faults += wrong
         if self.kafka_security_protocol.startswith("SASL_"):
             needed = {"SASL_MECHANISM": self.kafka_sasl_mechanism, "USERNAME": self.kafka_username}
             needed["PASSWORD_FILE"] = password
@@ -119,6 +116,16 @@ class Settings(BaseSettings):
             "ssl.key.location": str(self.kafka_key_file or ""),
         }
         return {name: value for name, value in config.items() if value}
+
+
+def _password(name: str, path: Path) -> tuple[str, list[str]]:
+    """What the file of the setting `name` holds, and why it cannot be read."""
+    try:
+        return path.read_text("utf-8").strip(), []
+    except OSError as error:
+        return "", [f"`{name}`: {error.strerror}"]
+    except UnicodeDecodeError:
+        return "", [f"`{name}`: it is not text in UTF-8"]
 
 
 def load_settings(**overrides: object) -> Settings:

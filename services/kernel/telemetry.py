@@ -100,7 +100,7 @@ def configure_logging(stream: TextIO | None = None) -> None:
         cache_logger_on_first_use=False,
     )
     logging.getLogger().handlers[:] = [logging.NullHandler()]
-    sys.excepthook = _safe_excepthook
+    sys.excepthook = log_unhandled
 
 
 def where(error: BaseException) -> str:
@@ -110,5 +110,6 @@ def where(error: BaseException) -> str:
     return f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno} {last.name}" if last else "unknown"
 
 
-def _safe_excepthook(kind: type[BaseException], error: BaseException, _: object) -> None:
+def log_unhandled(kind: type[BaseException], error: BaseException, _: object) -> None:
+    """The exception hook of services: type and place, never a value."""
     structlog.get_logger().error("unhandled_exception", code=kind.__name__, where=where(error))

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
-from services.cli import audit_retention
+from services.cli import audit_retention, unlock
 from services.cli.app import app
 from services.kernel import keys, ledger
-from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.errors import ConfigError, RefusedError, UnreachableError
 from services.kernel.record import Decision, Inbound, Outcome
 from services.kernel.vocabulary import OutcomeKind
 from services.ledger import tables
@@ -310,3 +310,48 @@ def test_what_is_missing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(run("export", str(folder / "e")).exception, ConfigError)
     monkeypatch.setenv("SR_LEDGER_DATABASE", "")
     assert "SR_LEDGER_DATABASE" in str(run("search").exception)
+
+
+@pytest.fixture
+def sealed(folder: Path) -> str:
+    """Number of a leaf that has a sealed detail."""
+    source = Inbound("agency.gmp.police-crime", 6, 0, NOW, None, None)
+    made = ledger.entry(
+        source, Outcome(OutcomeKind.WITHHELD, detail=b"age"), service="redactor", slot=0, previous=-1, now=NOW
+    )
+    with Store(url(folder)) as store:
+        append(store, [made.value or b""], signed=False)
+        return str(store.state().size - 1)
+
+
+def test_nothing_is_opened_before_the_ledger_took_the_entry(
+    folder: Path, sealed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[object] = []
+
+    def away(_: object, messages: list[object]) -> None:
+        sent.extend(messages)
+        raise UnreachableError("sending: no broker")
+
+    monkeypatch.setattr(unlock, "send", away)
+    asked = ("--by", "A1", "--why", "audit", "--identity")
+    identity = str(folder / "keys" / "compliance" / "seal-identity.dev")
+    for command in (("open", sealed), ("totals", "2026-11-01")):
+        no_setting = run(*command, *asked, identity).exception
+        assert isinstance(no_setting, ConfigError)
+        assert "`SR_KAFKA_BOOTSTRAP` is not set" in str(no_setting)
+        with monkeypatch.context() as changed:
+            changed.setenv("SR_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+            changed.setenv("SR_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+            assert isinstance(run(*command, *asked, str(folder / "gone")).exception, ConfigError)
+            assert sent == [], "an entry says that somebody looked who could not"
+            refused = run(*command, *asked, identity).exception
+            assert isinstance(refused, UnreachableError)
+            assert "not opened, because the ledger did not take the entry: sending" in str(refused)
+            assert len(sent) == 1
+            sent.clear()
+
+
+def test_a_leaf_beyond_any_log_is_a_usage_error(folder: Path) -> None:
+    done = run("open", "99999999999999999999", "--identity", "x", "--by", "A1", "--why", "audit")
+    assert done.exit_code == 2

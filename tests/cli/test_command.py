@@ -73,8 +73,17 @@ def test_detect_answers_in_order_with_offsets_of_the_input() -> None:
     assert "small boat" in found
 
 
-def test_detect_says_which_line_is_wrong_and_not_what_stands_there() -> None:
-    done = run("detect", stdin=b'{"id": 1, "text": "calm"}\n{"secret": "Qzv"}\n')
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'{"secret": "Qzv"}',
+        b'{"id": 18446744073709551616, "text": "Qzv"}',
+        b'{"id": 1, "text": "Qzv", "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    ],
+    ids=["another object", "an id of 65 bits", "deep"],
+)
+def test_detect_says_which_line_is_wrong_and_not_what_stands_there(wrong: bytes) -> None:
+    done = run("detect", stdin=b'{"id": 1, "text": "calm"}\n' + wrong + b"\n")
     assert done.returncode == Exit.USAGE
     assert b"line 2" in done.stderr
     assert b"Qzv" not in done.stderr
@@ -131,6 +140,7 @@ def test_redact_twice_gives_the_same_texts() -> None:
         (["schema", "plan", "nothing"], "there are council-asb"),
         (["quarantine", "list"], "`SR_KAFKA_BOOTSTRAP` is not set"),
         (["keys", "init", "somewhere"], "say `--dev`"),
+        (["leak", "due", "--by", "night job", "--every", "60"], "no spaces"),
     ],
 )
 def test_mistakes_are_said_with_what_to_do(arguments: list[str], says: str) -> None:

@@ -70,6 +70,20 @@ def test_a_consent_is_recorded_and_withdrawn_with_its_entries(broker: EmbeddedKa
     assert b"P-7" not in b"".join(msgspec.json.encode(entry) for entry in entries)
 
 
+def test_a_withdrawal_on_a_clock_behind_counts(
+    broker: EmbeddedKafka, keys_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = pseudonym(keys.secret(keys.load(keys_dir, ["pseudonym"])["pseudonym"]), "gmp", "P-7")
+    assert run("record", *TAKEN).exit_code == 0
+    assert holds(broker, subject)
+    behind = time.time() - 3600
+    with monkeypatch.context() as slow:
+        slow.setattr("services.cli.consent.time.time", lambda: behind)
+        done = run("withdraw")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert not holds(broker, subject)
+
+
 def test_what_does_not_count_is_refused_and_not_sent(broker: EmbeddedKafka, keys_dir: Path) -> None:
     before = len(list(read_all(broker.client_config("admin"), "consent", name="admin")))
     done = run("record", "--taken-by", "police", *TAKEN[2:])

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.kernel.approval import LONGEST, Approval, Approver, Request, demand, sign, verify
-from services.kernel.errors import RefusedError
+from services.kernel.errors import ConfigError, RefusedError
 
 NOW = 1_795_000_000_000
 DAY = 86_400_000
@@ -84,3 +84,9 @@ def test_an_approval_counts_once() -> None:
 def test_a_person_approves_what_and_while_the_file_says(change: dict[str, object], fault: str) -> None:
     held = {"ada": approver("ada"), "ben": approver("ben", **change)}
     assert fault in "; ".join(verify(REQUEST, [by("ada"), by("ben")], approvers=held, now=NOW))
+
+
+@pytest.mark.parametrize(("person", "reference"), [("Jane Smith", "MIN-7"), ("ada", "form 12"), ("ada", "")])
+def test_what_nobody_could_read_is_not_signed(person: str, reference: str) -> None:
+    with pytest.raises(ConfigError, match="no spaces"):
+        sign(REQUEST, KEYS["ada"], by=person, reason="new partner", reference=reference, now=NOW)

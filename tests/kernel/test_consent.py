@@ -74,6 +74,17 @@ def test_a_later_withdrawal_wins_in_any_order_of_the_topic(order: tuple[Consent,
     assert not holds(book(*order))
 
 
+@pytest.mark.parametrize("behind", [0, 1, DAY])
+def test_a_withdrawal_on_a_clock_behind_that_of_the_grant_is_as_late_as_the_grant(behind: int) -> None:
+    register = Register()
+    register.hear(msgspec.json.encode(GIVEN), 0)
+    given_at = NOW - DAY
+    assert register.ends(GIVEN.about, given_at - behind) == given_at
+    assert register.ends(GIVEN.about, NOW) == NOW
+    assert register.ends(("ee" * 16, *GIVEN.about[1:]), given_at - behind) == given_at - behind
+    assert not holds(book(GIVEN, withdrawn(register.ends(GIVEN.about, given_at - behind))))
+
+
 def test_of_two_words_of_the_same_time_the_withdrawal_counts() -> None:
     assert not holds(book(GIVEN, withdrawn(NOW - DAY)))
 

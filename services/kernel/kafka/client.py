@@ -15,6 +15,8 @@ from services.kernel.errors import RefusedError, SafeReportingError, Unreachable
 from services.kernel.record import Inbound, Message
 from services.kernel.sensitive import SensitiveBytes
 
+#: What librdkafka raises where this package does not translate it: settings that it does not take.
+ClientError = KafkaException
 _REFUSED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,

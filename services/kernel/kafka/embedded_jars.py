@@ -87,8 +87,11 @@ def _write(note: Path, jars: tuple[Path, ...]) -> None:
 
 
 def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "safe-reporting"
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise ConfigError("the embedded broker", ["there is no home folder: set `XDG_CACHE_HOME`"]) from error
+    return home / "safe-reporting"
 
 
 def _not_installed(package: str) -> ConfigError:

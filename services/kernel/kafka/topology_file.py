@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 
+from services.kernel import yaml_file
 from services.kernel.errors import ConfigError
 from services.kernel.paths import ROOT
 
@@ -161,12 +161,9 @@ def load_topology(path: Path | None = None) -> Topology:
     """Read the topology file; raises ConfigError that lists every fault."""
     file = topology_path() if path is None else path
     try:
-        content = yaml.load(file.read_text("utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a safe loader
-    except OSError as error:
-        raise ConfigError("topology", [f"cannot read `{file}`: {error.strerror}"]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError("topology", [f"`{file}` is not YAML: {error}"]) from error
-    return parse_topology(content)
+        return parse_topology(yaml_file.read(file))
+    except yaml_file.UnreadableError as error:
+        raise ConfigError("topology", [str(error)]) from error
 
 
 def parse_topology(content: object) -> Topology:
@@ -176,17 +173,6 @@ def parse_topology(content: object) -> Topology:
     if reader.faults or topology is None:
         raise ConfigError("topology", reader.faults)
     return topology
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader for which a key given twice is an error, not the last one wins."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key `{key}` twice", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 class _Reader:

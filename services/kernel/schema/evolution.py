@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from services.kernel.errors import ConfigError
+
 _VERSION = re.compile(r":(\d+)\.(\d+)$")
 _WORDS = frozenset({"$id", "$schema", "title", "description", "$comment", "examples"})
 #: Keywords whose value is a schema, or holds schemas by name.
@@ -34,6 +36,9 @@ def faults(before: Path, after: Path) -> list[str]:
     """Why the schemas below `after` may not follow those below `before`; files are compared by name.
 
     A file that is gone, a change that the version does not say, a version that went back.
+
+    Raises:
+        ConfigError: a file is no schema.
     """
     found = []
     for old in sorted(before.rglob("*.json")):
@@ -42,8 +47,17 @@ def faults(before: Path, after: Path) -> list[str]:
         if not new.exists():
             found.append(f"`{name}` is gone: its readers have no schema any more")
             continue
-        one, other = orjson.loads(old.read_bytes()), orjson.loads(new.read_bytes())
-        found += [f"`{name}`: {fault}" for fault in _faults(one, other)]
+        found += [f"`{name}`: {fault}" for fault in _faults(_schema(old), _schema(new))]
+    return found
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    try:
+        found = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise ConfigError("schemas", [f"`{path}` is not JSON: {error}"]) from error
+    if not isinstance(found, dict):
+        raise ConfigError("schemas", [f"`{path}` is no schema: not an object"])
     return found
 
 

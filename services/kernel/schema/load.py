@@ -85,6 +85,8 @@ def _read(path: Path) -> Schema:
         schema = parse(path.read_bytes(), Limits())
     except BadJson as error:
         raise ConfigError("feed schema", [f"cannot be read: {error.reason}"]) from error
+    except OSError as error:
+        raise ConfigError("feed schema", [f"cannot be read: {error.strerror}"]) from error
     if not isinstance(schema, dict):
         raise ConfigError("feed schema", ["not an object"])
     return schema

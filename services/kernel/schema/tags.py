@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import yaml
-
+from services.kernel import yaml_file
 from services.kernel.errors import ConfigError
 from services.kernel.vocabulary import Tag
 
@@ -44,7 +43,7 @@ class TagRule:
 
 Tags = Mapping[Tag, TagRule]
 
-_GROUPS = frozenset({"structure", "direct", "proxy", "personal", "text"})
+_GROUPS = ("direct", "personal", "proxy", "structure", "text")
 _KEYS = frozenset({"summary", "group", "protected", "unprotected", "kind"})
 _STRICTNESS = {Action.KEEP: 0, Action.SCAN: 1, Action.PSEUDONYMISE: 1, Action.DROP: 2}
 
@@ -57,9 +56,9 @@ def load_tags(path: Path) -> Tags:
             milder for the protected than for the unprotected.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError("tags", [f"`{path.name}` cannot be read: {type(error).__name__}"]) from error
+        content = yaml_file.read(path)
+    except yaml_file.UnreadableError as error:
+        raise ConfigError("tags", [str(error)]) from error
     given = content.get("tags") if isinstance(content, dict) else None
     if not isinstance(given, dict):
         raise ConfigError("tags", [f"`{path.name}` has no mapping `tags`"])
@@ -84,7 +83,7 @@ def _rule(tag: Tag, body: object) -> tuple[TagRule | None, list[str]]:
     if not isinstance(body.get("summary"), str):
         faults.append(f"tag `{tag}`: no summary")
     if body.get("group") not in _GROUPS:
-        faults.append(f"tag `{tag}`: group is not one of {sorted(_GROUPS)}")
+        faults.append(f"tag `{tag}`: group is not one of {list(_GROUPS)}")
     faults += [
         f"tag `{tag}`: `{side}` is not one of {[action.value for action in Action]}"
         for side in ("protected", "unprotected")

@@ -1,0 +1,132 @@
+"""What goes wrong is said in one message with its exit code: no traceback, and of the unexpected no word."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.cli import app as command
+from services.kernel.errors import Exit
+from services.kernel.kafka.embedded_jars import class_path
+
+Ended = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Ended:
+    """Run `safe-reporting` with these arguments in `tmp_path`: its exit code, and what it says on standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SR_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("SR_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+
+    def run(*arguments: str, **environment: str) -> tuple[int, str]:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["safe-reporting", *arguments])
+        with pytest.raises(SystemExit) as end:
+            command.main()
+        assert isinstance(end.value.code, int)
+        return end.value.code, capsys.readouterr().err
+
+    return run
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def raise_it() -> None:
+        raise error
+
+    return raise_it
+
+
+def test_of_the_unexpected_only_type_and_place_are_told(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "app", raising(ValueError("Qzv is Polish")))
+    code, said = ended()
+    assert code == Exit.BUG
+    assert "ValueError at test_errors.py:" in said
+    assert "Qzv" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "here"), "error: `here`: No such file or directory\n"),
+        (OSError(28, "No space left on device"), "error: No space left on device\n"),
+        (UnicodeDecodeError("utf-8", b"Qzv\xff", 3, 4, "invalid"), "error: a file or the input is not text in UTF-8\n"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(
+    ended: Ended, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    monkeypatch.setattr(command, "app", raising(error))
+    assert ended() == (Exit.USAGE, says)
+
+
+def test_a_service_says_the_unexpected_in_its_log(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kernel.kafka.service.explain", lambda _: None)
+    monkeypatch.setattr("services.ledger.main.start", lambda _: raising(ValueError("Qzv is Polish"))())
+    code, said = ended("ledger")
+    assert code == Exit.BUG
+    assert '"event": "unhandled_exception"' in said
+    assert "Qzv" not in said
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"SR_KAFKA_SECURITY_PROTOCOL": "SASL-SSL"},
+        {"SR_KAFKA_SECURITY_PROTOCOL": "SSL", "SR_KAFKA_CA_FILE": "broken"},
+        {
+            "SR_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SR_KAFKA_SASL_MECHANISM": "SCRAM-256",
+            "SR_KAFKA_USERNAME": "u", "SR_KAFKA_PASSWORD": "Qzv",
+        },
+    ],
+    ids=["protocol", "authority", "mechanism"],
+)  # fmt: skip
+@pytest.mark.parametrize("arguments", [("quarantine", "list"), ("topology", "plan")])
+def test_settings_that_the_client_does_not_take_are_settings(
+    ended: Ended, tmp_path: Path, settings: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "broken").write_text("no certificate")
+    code, said = ended(*arguments, **settings)
+    assert code == Exit.USAGE
+    assert "settings" in said
+    assert "Qzv" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("duty release P --file f --by a --key k --reason r --reference R-1 --identity gone", "`gone`: No such file"),
+        ("duty release P --file f --by a --key k --reason r --reference R-1 --identity binary", "no age identity"),
+        ("consent release P --file f --by a --key k --reference R-1 --identity gone", "`gone`: No such file"),
+        ("quarantine open 0/0 --identity binary --by a --why audit --second b --second-key k", "no age identity"),
+        ("redact --feed marac --agency a.b", "`a.b` is no agency"),
+        ("bench drift --sizes 30;100", "`30;100`: write numbers"),
+        ("keys destroy 2026-12 --vault . --by a --second b --second-key k --recipient gone", "`gone`: No such file"),
+    ],
+)
+def test_mistakes_are_one_message(ended: Ended, tmp_path: Path, arguments: str, says: str) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "seal-identity.2026-12").write_text("x")
+    code, said = ended(*arguments.split())
+    assert code == Exit.USAGE
+    assert says in said
+
+
+def test_a_password_file_that_is_no_text_is_named(ended: Ended, tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    code, said = ended("quarantine", "list", SR_KAFKA_PASSWORD_FILE="binary")
+    assert code == Exit.USAGE
+    assert "`SR_KAFKA_PASSWORD_FILE`: it is not text in UTF-8" in said
+
+
+def test_the_embedded_broker_says_that_it_has_no_home(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", raising(RuntimeError("no home")))
+    monkeypatch.setattr(command, "app", lambda: class_path(lambda _: None))
+    code, said = ended()
+    assert code == Exit.USAGE
+    assert "set `XDG_CACHE_HOME`" in said
