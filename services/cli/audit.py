@@ -23,7 +23,7 @@ from services.cli.unlock import read_identity, send_first
 from services.kernel import keys, ledger
 from services.kernel.approval import milliseconds
 from services.kernel.detail import read_detail
-from services.kernel.errors import ConfigError, Exit
+from services.kernel.errors import ConfigError, Exit, RefusedError
 from services.kernel.sealing import open_sealed
 from services.kernel.settings import Settings, load_settings
 from services.ledger import export as exports
