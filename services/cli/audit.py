@@ -100,7 +100,9 @@ def verify(
     folder: Annotated[Path | None, typer.Argument(help="An export; without it the whole log in the database.")] = None,
     log_key: Annotated[
         list[Path] | None,
-        typer.Option("--log-key", help="The log's public key, 64 hex digits, older ones first; else the keys folder's."),
+        typer.Option(
+            "--log-key", help="The log's public key, 64 hex digits, older ones first; else the keys folder's."
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -295,7 +297,8 @@ def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], w
 def _log_keys(settings: Settings, paths: list[Path]) -> list[Ed25519PublicKey]:
     """The log's public keys, oldest first; without `paths` all that the keys folder holds."""
     before = sorted(settings.keys_dir.glob("ledger-pub.*"))[:-1]
-    return [_log_key(settings, path) for path in paths or [*before, None]]
+    known: list[Path | None] = [*paths] or [*before, None]
+    return [_log_key(settings, path) for path in known]
 
 
 def _log_key(settings: Settings, path: Path | None) -> Ed25519PublicKey:

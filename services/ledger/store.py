@@ -142,8 +142,8 @@ class Store:
                 if write:
                     connection.commit()
         except (DBAPIError, self._driver_error, ConnectionError, TimeoutError) as error:
-            # COPY goes past SQLAlchemy's wrapping, and a line that is cut past that of the driver: so neither knows that
-            # this connection is none any more.
+            # COPY goes past SQLAlchemy's wrapping, and a line that is cut past that of the driver too: then neither
+            # knows that this connection is none any more.
             if not self._sqlite:
                 self.engine.dispose()
             raise UnreachableError(f"the ledger's database: {_said(error)}") from error

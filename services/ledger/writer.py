@@ -87,7 +87,7 @@ class Writer:
         moved: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`appended` is told of the entries of each batch once they are in the log; `moved` then, and where all was read."""
+        """`appended` is told of a batch's entries once they are in the log; `moved` then, and where all was read."""
         self._store = store
         self._source = source
         self._publisher = publisher

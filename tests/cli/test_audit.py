@@ -113,7 +113,9 @@ def roll_back(store: Store, size: int) -> None:
     """Make the log what it was at `size` leaves, tidily, as who owns the database can without any key."""
     kept = Frontier()
     with store.connection(write=True) as connection:
-        for digest in connection.execute(sa.select(tables.leaf.c.hash).order_by(tables.leaf.c.idx).limit(size)).scalars():
+        for digest in connection.execute(
+            sa.select(tables.leaf.c.hash).order_by(tables.leaf.c.idx).limit(size)
+        ).scalars():
             kept.append(digest)
         for column in (tables.leaf.c.idx, tables.seen.c.idx, tables.delivery.c.idx):
             connection.execute(sa.delete(column.table).where(column >= size))

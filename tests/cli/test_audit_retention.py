@@ -65,7 +65,7 @@ def test_a_hold_that_would_keep_nothing_is_refused(store: Store, sent: list[Any]
 
 
 @pytest.mark.parametrize("arguments", [("--leaves", f"0-{COUNT - 1}"), ("--leaves", "5-5"), ("--record", record(3))])
-def test_a_hold_is_placed_and_lifted_with_its_entries(store: Store, sent: list[Any], arguments: tuple[str, str]) -> None:
+def test_a_hold_is_placed_and_lifted_with_entries(store: Store, sent: list[Any], arguments: tuple[str, str]) -> None:
     assert run("hold", "case", "--reason", "inquest", *arguments).exit_code == 0
     assert held(store) == ["case"]
     assert isinstance(run("lift", "other").exception, ConfigError)

@@ -202,7 +202,7 @@ POISON = [
 
 
 def test_no_message_of_the_topic_stops_the_service(tmp_path: Path) -> None:
-    """Whoever may write to it: what the log cannot hold as an entry is a leaf with a fault, and the next one follows."""
+    """Whoever may write to it: what the log cannot hold as an entry is a leaf with a fault, and the next follows."""
     good = list(entries(2))
     twice = altered(3, id="t" * 32)
     doubled = orjson.loads(twice)
