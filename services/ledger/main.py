@@ -20,6 +20,7 @@ from services.ledger.metrics import Metrics
 from services.ledger.publish import Publisher
 from services.ledger.store import Store
 from services.ledger.unlock import Unlocker
+from services.ledger.used import Used
 from services.ledger.writer import Limits, Writer, rare_collection
 
 __all__ = ["start"]
@@ -49,7 +50,8 @@ def start(settings: Settings) -> None:
         source = Source(config, TOPIC, name="ledger", start=state.next_offset, **statistics.consumer())
         statistics.positions = lambda: {(TOPIC, 0): source.position}
         publisher = Publisher(store, sender, settings.ledger_checkpoint_file)
-        unlocker = Unlocker(fetch, sender, identity=found["lock"].material.decode(), approvers=approvers)
+        identity = found["lock"].material.decode()
+        unlocker = Unlocker(fetch, sender, identity=identity, approvers=approvers, used=Used(store))
         writer = Writer(
             store, source, publisher, reader=Reader(settings.schemas_dir), key=keys.private_key(found["ledger"]),
             origin=settings.ledger_origin, state=state, limits=Limits(), appended=unlocker.appended,

@@ -104,3 +104,11 @@ hold = Table(
     Column("by", Text, nullable=False),
     Column("time", BigInteger, nullable=False),
 )
+
+#: Approvals of a consultation that were used, until when they would be good (milliseconds since the epoch).
+used = Table(
+    "used",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+)

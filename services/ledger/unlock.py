@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from services.kernel import consult, sealing
-from services.kernel.approval import Approval, Approver, verify
+from services.kernel.approval import Approval, Approver, milliseconds, verify
 from services.kernel.consult import Source
 from services.kernel.errors import RefusedError, SafeReportingError
 from services.kernel.record import Inbound, Message
@@ -46,6 +46,18 @@ class Outbox(Protocol):
         ...
 
 
+class Book(Protocol):
+    """Remembers which approvals were used."""
+
+    def ids(self) -> frozenset[str]:
+        """Ids of approvals."""
+        ...
+
+    def add(self, id_: str, *, until: int, now: int) -> None:
+        """Keep one until it would not be good any more; milliseconds since the epoch."""
+        ...
+
+
 class Unlocker:
     """Answers consultations.
 
@@ -53,16 +65,18 @@ class Unlocker:
         fetch: the value of one message, None where it is not there any more.
         identity: the ledger service's age identity.
         approvers: who may be the second person.
+        used: signatures of second persons that opened something.
     """
 
     def __init__(
         self, fetch: Callable[[Source], bytes | None], outbox: Outbox, *, identity: str,
-        approvers: Mapping[str, Approver], clock: Callable[[], float] = time.time,
+        approvers: Mapping[str, Approver], used: Book, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._fetch = fetch
         self._outbox = outbox
         self._identity = identity
         self._approvers = approvers
+        self._used = used
         self._clock = clock
 
     def appended(self, records: Sequence[Inbound]) -> None:
@@ -89,6 +103,7 @@ class Unlocker:
 
         1. A second person signed this position, this person and this ground, and is another person.
         2. The message is still there.
+        3. That signature opens nothing a second time.
         """
         place = entry.source
         if place is None:
@@ -99,7 +114,8 @@ class Unlocker:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RefusedError("no second person approves") from error
         wanted = consult.request(source, by=entry.by, why=entry.why)
-        faults = verify(wanted, [approval], approvers=self._approvers, now=int(self._clock() * 1000))  # 1
+        now = int(self._clock() * 1000)
+        faults = verify(wanted, [approval], approvers=self._approvers, now=now, used=self._used.ids())  # 1
         if approval.by == entry.by:
             faults.append("the second person is the first")
         if faults:
@@ -107,6 +123,7 @@ class Unlocker:
         value = self._fetch(source)  # 2
         if value is None:
             raise RefusedError("nothing is there any more")
+        self._used.add(approval.id, until=milliseconds(approval.expires) or now, now=now)  # 3
         return sealing.unlock(value, self._identity)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,12 +11,15 @@ import pytest
 
 from services.kernel import consult
 from services.kernel.approval import Approval, sign
-from services.kernel.errors import UnreachableError
+from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.record import Inbound, Message
 from services.kernel.sealing import Sealer, open_sealed
 from services.kernel.sensitive import SensitiveBytes
-from services.ledger.unlock import Unlocker
+from services.ledger.store import Store
+from services.ledger.unlock import Book, Unlocker
+from services.ledger.used import Used
 from tests.kernel.test_approval import KEYS, NOW, approver
+from tests.ledger.helpers import url
 from tests.locks import LOCK, LOCK_IDENTITY
 
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -48,9 +52,23 @@ def asked(given: Approval | None, *, source: consult.Source = SOURCE) -> Inbound
     return Inbound("ledger", 0, 1, NOW, SensitiveBytes(id_.encode()), SensitiveBytes(message.value or b""), headers)
 
 
-def answers(*records: Inbound, fetch: Any = lambda _: SEALED) -> list[Message]:
+class Nothing:
+    """No approval was used before."""
+
+    def ids(self) -> frozenset[str]:
+        return frozenset()
+
+    def add(self, id_: str, *, until: int, now: int) -> None:
+        pass
+
+
+def answers(
+    *records: Inbound, fetch: Any = lambda _: SEALED, used: Book | None = None, now: int = NOW
+) -> list[Message]:
     outbox = Outbox()
-    unlocker = Unlocker(fetch, outbox, identity=LOCK_IDENTITY, approvers=APPROVERS, clock=lambda: NOW / 1000)
+    unlocker = Unlocker(
+        fetch, outbox, identity=LOCK_IDENTITY, approvers=APPROVERS, used=used or Nothing(), clock=lambda: now / 1000
+    )
     unlocker.appended(records)
     return outbox.sent
 
@@ -106,3 +124,34 @@ def test_entries_of_other_things_open_nothing() -> None:
     assert answers(asked(approval(source=("agency.gmp.marac", 0, 1)), source=("agency.gmp.marac", 0, 1))) == []
     for body in (b"", b"{}", b'{"id": "x", "operation": "disclosure", "source": null}', b"\xff"):
         assert answers(Inbound("ledger", 0, 1, NOW, None, SensitiveBytes(body))) == []
+
+
+def test_a_second_signature_opens_once_also_after_a_restart(tmp_path: Path) -> None:
+    given = approval()
+    with Store(url(tmp_path)) as store:
+        gone, opened, again = (
+            answers(asked(given), fetch=lambda _, value=value: value, used=Used(store))[0]  # type: ignore[misc]
+            for value in (None, SEALED, SEALED)
+        )
+        assert "nothing is there" in refusal(gone)  # and the signature is still good
+        assert opened.value
+        assert "was used before" in refusal(again)
+    with Store(url(tmp_path)) as store:
+        (again,) = answers(asked(given), used=Used(store))
+        assert "was used before" in refusal(again)
+        (other,) = answers(asked(approval(at=NOW + 1)), used=Used(store), now=NOW + 1)
+        assert other.value
+        later = NOW + 20 * 86_400_000
+        assert answers(asked(approval(at=later)), used=Used(store), now=later)[0].value
+        assert len(Used(store).ids()) == 1  # what is over anyway is forgotten
+
+
+def test_a_database_of_the_version_before_is_brought_up_to_date_by_the_service_alone(tmp_path: Path) -> None:
+    with Store(url(tmp_path)) as store, store.connection(write=True) as connection:
+        connection.exec_driver_sql("DROP TABLE used")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(ConfigError, match="another version"):
+        Store(url(tmp_path), create=False)
+    with Store(url(tmp_path)) as store:
+        assert Used(store).ids() == frozenset()
+    Store(url(tmp_path), create=False).__exit__()
