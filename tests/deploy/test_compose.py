@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.kernel.kafka.embedded_settings import _COMMON
+from services.kernel.kafka.embedded_settings import _COMMON, encrypted
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.settings import Settings
@@ -119,6 +119,18 @@ def test_the_broker_is_set_like_the_embedded_one() -> None:
     assert held["allow.everyone.if.no.acl.found"] == "false"
     assert "PLAINTEXT" not in held["listener.security.protocol.map"]
     assert held["sasl.enabled.mechanisms"] == "SCRAM-SHA-256"
+    asks = "listener.name.client.ssl.client.auth"  # on SASL_SSL the line without the prefix asks for no certificate
+    assert held[asks] == encrypted(Path("server.pem"), Path("ca.pem"))[asks] == "required"
+    assert held["ssl.client.auth"] == "required"
+
+
+def test_whoever_speaks_to_the_broker_has_a_certificate_to_show() -> None:
+    for name, part in OURS.items():
+        environment = part.get("environment", {})
+        if "SR_KAFKA_BOOTSTRAP" in environment:
+            assert environment["SR_KAFKA_CERTIFICATE_FILE"] == "/run/safe-reporting/kafka/certificate.pem", name
+            assert environment["SR_KAFKA_KEY_FILE"] == "/run/safe-reporting/kafka/key.pem", name
+            assert "/run/safe-reporting" in mounts(part).values(), name
 
 
 def test_prometheus_asks_every_service_under_its_own_name() -> None:
