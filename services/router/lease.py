@@ -81,6 +81,7 @@ class ControlLease:
         self._heard: list[tuple[Manifest, int]] = []
         self._manifests: list[Manifest] = []
         self._faults: list[str] = []
+        self._doubted = 0
         self._gate = GateState(approvers)
         self._consents = consent.Register()
         self._book = consent.BookFile(folder)
@@ -93,7 +94,8 @@ class ControlLease:
 
         1. Read `control` and `consent` to their end.
         2. The gate must be open.
-        3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds.
+        3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds, unless a
+           later manifest is in doubt: an older set must not come back because a person left the file of approvers.
         4. Close revoked partners, those of manifests to come too, and what detectors wrote that leaked.
         5. Put the consents where the step process finds them.
 
@@ -112,6 +114,8 @@ class ControlLease:
         held = self._good(current)
         if held is None:
             return self._closed("policy_set_missing")
+        if self._doubted >= held.sequence:
+            return self._closed("approver_unknown")
         self._said = ""
         telemetry.POLICY_SEQUENCE.labels("router").set(held.sequence)
         return {
@@ -162,7 +166,7 @@ class ControlLease:
             log.error("control_unreadable", topic=CONTROL, partition=0, offset=offset)  # noqa: TRY400 - no traceback
             telemetry.POLICY_FAULTS.inc()
             return
-        self._manifests, faults = accept(self._heard, self._approvers)
+        self._manifests, faults, self._doubted = accept(self._heard, self._approvers)
         if len(faults) > len(self._faults):
             log.error("manifest_refused", count=len(faults) - len(self._faults), offset=record.offset)
             telemetry.POLICY_FAULTS.inc()
