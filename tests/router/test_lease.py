@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.kernel import telemetry
 from services.kernel.approval import sign
 from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
@@ -318,6 +319,29 @@ def test_what_is_no_control_message_changes_nothing(room: Room, value: bytes | N
     room.say(manifest(1))
     room.say(value)
     assert sequence(room) == "1"
+
+
+def faults_counted() -> float:
+    return next(s.value for f in telemetry.POLICY_FAULTS.collect() for s in f.samples if s.name.endswith("_total"))
+
+
+def test_a_start_counts_no_fault_that_was_there_before_it(room: Room) -> None:
+    """Else each restart would alert every fault that `control` ever held."""
+    faulty = room.another_set("context.residual == 0", "context.residul == 0", "cedar/permits.cedar")
+    started = room.lease._started = NOW + 60_000
+    before = faults_counted()
+    room.say(manifest(1, sha256=faulty))
+    room.say(manifest(2))
+    for old in (manifest(3, by=("ada",)), b"{", opening(at=NOW, by=("ada",))):
+        room.say(old)
+    assert sequence(room) == "2"
+    assert faults_counted() == before
+    room.say(manifest(4, by=("ada",)), at=started)
+    assert sequence(room) == "2"
+    assert faults_counted() == before + 1
+    room.say(manifest(5, sha256=faulty), at=started)  # a set that should hold and cannot is told at each start
+    assert sequence(room) == "2"
+    assert faults_counted() == before + 2
 
 
 def test_consents_reach_the_step_by_file(room: Room) -> None:
