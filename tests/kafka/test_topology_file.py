@@ -88,12 +88,14 @@ def test_control_and_consent_never_expire_and_control_keeps_every_message() -> N
     assert kept["consent"]["cleanup.policy"] == "compact"
 
 
-def test_partner_topics_let_a_tombstone_remove_earlier_versions_within_an_hour() -> None:
-    partners = [topic for topic in TOPOLOGY.topics if topic.name.startswith("partner.")]
-    assert len(partners) == len(TOPOLOGY.partners) == 16
-    for topic in partners:
-        assert topic.settings["cleanup.policy"] == "compact,delete"
+def test_where_a_tombstone_erases_it_does_so_with_the_first_record_an_hour_later() -> None:
+    erased = [topic for topic in TOPOLOGY.topics if topic.settings["cleanup.policy"] == "compact,delete"]
+    partners = {f"partner.{partner}" for partner in TOPOLOGY.partners}
+    assert {topic.name for topic in erased} == partners | {"quarantine", "duty.proposal"}
+    assert len(partners) == 16
+    for topic in erased:
         assert topic.settings["segment.ms"] == topic.settings["max.compaction.lag.ms"] == "3600000"
+        assert topic.settings["min.cleanable.dirty.ratio"] == "0.1"
 
 
 def test_all_data_topics_have_the_same_partitions() -> None:
