@@ -79,6 +79,10 @@ def test_a_lasting_part_is_watched_and_has_time_to_stop(name: str) -> None:
         assert int(part["stop_grace_period"].removesuffix("s")) > Settings.model_fields["batch_deadline_s"].default
 
 
+def test_what_reads_whole_topics_has_room_for_them() -> None:
+    assert {SERVICES[name]["mem_limit"] for name in ("auditor", "reconcile")} == {"1g"}
+
+
 def test_a_volume_of_secrets_is_mounted_by_its_owner_alone() -> None:
     owners: dict[str, set[str]] = {}
     for name, part in SERVICES.items():
