@@ -57,6 +57,9 @@ class View:
     def conditions(self) -> dict[tuple[str, str], int]:
         return {(Event.NO_PROGRESS, "critical"): 2}
 
+    def look_age(self) -> float:
+        return 2.5
+
     def healthy(self) -> bool:
         return self.is_known
 
