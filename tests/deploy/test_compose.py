@@ -14,6 +14,7 @@ from services.kernel.kafka.embedded_settings import _COMMON, encrypted
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.settings import Settings
+from tests.operations.runbooks import TEXT, command_with
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -158,6 +159,20 @@ def test_a_script_can_be_parsed(script: Path) -> None:
     shell = "bash" if "bash" in script.read_text().splitlines()[0] else "sh"
     subprocess.run([shell, "-n", str(script)], check=True)
     assert "set -eu" in script.read_text()
+
+
+@pytest.mark.parametrize("program", ["pg_dump --username", "pg_restore --username"])
+def test_the_log_is_backed_up_and_restored_as_the_database_is_set(program: str) -> None:
+    command = command_with(program)
+    postgres, ledger = SERVICES["postgres"], SERVICES["ledger"]
+    environment = postgres["environment"]
+    assert command.startswith("docker-compose exec -T postgres sh -c '")
+    assert f"$(cat {environment['POSTGRES_PASSWORD_FILE']})" in command
+    assert f"--username={environment['POSTGRES_USER']} " in command
+    assert re.search(rf"[ =]{environment['POSTGRES_DB']}'", command)
+    assert mounts(postgres)["postgres-socket"] == "/var/run/postgresql"  # where its programs look for it
+    assert set(re.findall(r"stop (ledger reconcile)", TEXT)) == {"ledger reconcile"}
+    assert ledger["environment"]["SR_LEDGER_DATABASE"].startswith("postgresql")
 
 
 def test_nothing_waits_for_what_only_looks_on() -> None:
