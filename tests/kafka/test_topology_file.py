@@ -98,6 +98,24 @@ def test_where_a_tombstone_erases_it_does_so_with_the_first_record_an_hour_later
         assert topic.settings["min.cleanable.dirty.ratio"] == "0.1"
 
 
+@pytest.mark.parametrize(
+    ("resource", "name", "readers"),
+    [
+        ("topic", "ledger", {"ledger", "monitor", "cli-auditor"}),
+        ("topic", "ledger.checkpoint", {"monitor", "cli-auditor"}),
+        ("topic", "ops.alert", {"desk"}),
+        ("topic", "ops.safety", {"desk", "cli-safety"}),
+        ("group", "ledger", {"ledger"}),
+        ("group", "redactor", {"redactor", "monitor"}),
+        ("group", "router", {"router", "monitor", "desk", "cli-safety"}),
+    ],
+)
+def test_only_whose_code_asks_may_read_a_topic_or_see_a_group(resource: str, name: str, readers: set[str]) -> None:
+    sees = {"topic": {"read"}, "group": {"read", "describe"}}[resource]
+    held = [acl for acl in TOPOLOGY.acls if acl.resource == resource and acl.operation in sees]
+    assert {acl.principal for acl in held if acl.name == name} == readers
+
+
 def test_all_data_topics_have_the_same_partitions() -> None:
     data = [t for t in TOPOLOGY.topics if t.name.split(".")[0] in {"agency", "redacted", "partner", "quarantine"}]
     assert {topic.partitions for topic in data} == {4}
