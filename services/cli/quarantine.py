@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -54,7 +55,7 @@ SecondKey = Annotated[Path, typer.Option("--second-key", help="File of the secon
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
     """List what is held: position, time, coarse reason, where it came from. No content."""
-    rows = [_metadata(record) for record in _held(load_settings())]
+    rows = [{**_metadata(one.record), "bytes": str(one.size)} for one in _held(load_settings())]
     if as_json:
         for row in rows:
             print(json.dumps(row))
@@ -113,7 +114,7 @@ def destroy(position: Position, by: By, why: Ground, second: Second, second_key:
     key = record.key.reveal() if record.key is not None else None
     tombstone = (Message(quarantine.TOPIC, key, None), record.partition)
     send_together(settings.kafka_config(), [tombstone, (entry, 0)], name=NAME)
-    print("destroyed; the broker removes it within about an hour")
+    print("destroyed; the broker removes it once a record comes to that partition an hour or more later, or after 30 days")
 
 
 def _opened(settings: Settings, position: str, identity: Path, readers: Readers) -> tuple[Inbound, SetAside]:
@@ -126,15 +127,26 @@ def _opened(settings: Settings, position: str, identity: Path, readers: Readers)
     return record, quarantine.read(opened)
 
 
-def _held(settings: Settings) -> Iterator[Inbound]:
-    """What is held and was not destroyed."""
-    records = list(read_all(settings.kafka_config(), quarantine.TOPIC, name=NAME))
-    gone = {record.key for record in records if record.value is None}
-    return (record for record in records if record.value is not None and record.key not in gone)
+class _Held(NamedTuple):
+    """A record that is held, without its value, which may be 16 MiB, and how many bytes that has."""
+
+    record: Inbound
+    size: int
+
+
+def _held(settings: Settings) -> Iterator[_Held]:
+    """What is held and was not destroyed. No value stays in memory: a flood of quarantines is more than there is."""
+    there, gone = [], set()
+    for record in read_all(settings.kafka_config(), quarantine.TOPIC, name=NAME):
+        if record.value is None:
+            gone.add(record.key)
+        else:
+            there.append(_Held(msgspec.structs.replace(record, value=None), len(record.value)))
+    return (one for one in there if one.record.key not in gone)
 
 
 def _at(settings: Settings, position: str) -> Inbound:
-    found = next((r for r in _held(settings) if f"{r.partition}/{r.offset}" == position), None)
+    found = next((r for r, _ in _held(settings) if f"{r.partition}/{r.offset}" == position), None)
     if found is None:
         raise ConfigError("quarantine", [f"nothing at `{position}`: `quarantine list` shows what there is"])
     return found
@@ -149,5 +161,4 @@ def _metadata(record: Inbound) -> dict[str, str]:
         "reason": headers.get("sr-reason", ""),
         "source": "{}/{}/{}".format(*(headers.get(f"sr-source-{n}", "?") for n in ("topic", "partition", "offset"))),
         "recipient": headers.get("sr-recipient", ""),
-        "bytes": str(len(record.value or b"")),
     }

@@ -116,6 +116,17 @@ def verify(
     return faults
 
 
+def signed_by_somebody(
+    request: Request, approvals: Iterable[Approval], *, now: int, used: frozenset[str] = frozenset()
+) -> bool:
+    """Whether enough different persons say that they approve this, in time and for the first time, whoever they are.
+
+    Who was taken out of the file, or has another key there, looks like a stranger afterwards.
+    """
+    persons = {a.by for a in approvals if not _of_another(a, request, now) and a.id not in used}
+    return len(persons) >= request.persons
+
+
 def demand(
     request: Request,
     approvals: Iterable[Approval],

@@ -60,6 +60,11 @@ LEDGER_FAULTS = Counter(
     "safe_reporting_ledger_faults", "Entries that are none, and links of the chain that are broken.", ["kind"],
     registry=None,
 )  # fmt: skip
+CERTIFICATE_ENDS = Gauge(
+    "safe_reporting_certificate_expires_timestamp_seconds",
+    "When the certificate ends that this process started with and shows to the broker.",
+    ["account"],
+)
 ASSIGNED = Gauge("safe_reporting_assigned_partitions", "Partitions this worker holds.", ["service"])
 
 

@@ -39,6 +39,7 @@ class Event(StrEnum):
     DRIFT_UNKNOWN = "drift_unknown"
     TOPOLOGY_DIFFERS = "topology_differs"
     TOPOLOGY_UNKNOWN = "topology_unknown"
+    RECONCILE_STALE = "reconcile_stale"
 
 
 class Limits(NamedTuple):

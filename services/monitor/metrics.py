@@ -30,6 +30,7 @@ class View(Protocol):
     def items(self) -> Iterable[tuple[bytes, bytes]]: ...
     def lags(self) -> list[Lag] | None: ...
     def conditions(self) -> Mapping[tuple[str, str], int]: ...
+    def look_age(self) -> float: ...
 
 
 class Labels:
@@ -89,7 +90,11 @@ class Metrics(AtScrape):
         if behind is not None:
             yield _gauge("monitor_lag_records", "Offsets of the ledger not yet taken in.", [((), float(behind))])
         held = [(kind, float(number)) for kind, number in self._view.conditions().items()]
-        text = "Conditions that hold and were told on `ops.alert`; no series where none does."
+        text = "The monitor's own clock: what ends its windows, and no entry shows whether it is right."
+        yield _gauge("monitor_clock_timestamp_seconds", text, [((), self._view.now() / 1000)])
+        age = self._view.look_age()
+        yield _gauge("monitor_look_age_seconds", "Since the monitor last looked what holds.", [((), age)])
+        text = "Conditions that hold and were told on `ops.alert`; no series where none does, or nobody looked of late."
         yield _gauge("monitor_conditions", text, held, ["event", "severity"])
 
     def _windows(self) -> Iterator[Any]:

@@ -18,13 +18,15 @@ from services.kernel.kafka.stretch import Stretch, written
 from services.kernel.ledger import CHECKPOINTS, RECONCILED, rfc3339
 from services.kernel.record import Inbound
 from services.kernel.telemetry import AtScrape
-from services.monitor.alerts import Condition
+from services.monitor.alerts import Condition, Event
 from services.monitor.beside import Beside
 
 log = structlog.get_logger()
 
 #: Seconds between two looks, and after which what was seen last is too old to be told.
 EVERY_S, SEEN_S = 30.0, 300.0
+#: Seconds after which a statement is stale: with one a minute, a pass found something, does not run or does not end.
+STALE_S = 900.0
 #: So far back a statement is looked for at the start, the near ones first. The log signs at most one checkpoint a
 #: second, so the second number is two days at least.
 BACK = (10_000, 200_000)
@@ -112,13 +114,18 @@ class Reconciled(AtScrape):
         return {"time": rfc3339(last.at), "by": last.by, "entries": last.entries, "upto": upto}
 
     def conditions(self) -> list[Condition]:
-        """None: its age is a metric."""
-        return []
+        """That the last statement is stale; nothing where none is known."""
+        age = self._age()
+        return [Condition(Event.RECONCILE_STALE, "critical")] if age is not None and age > STALE_S else []
+
+    def _age(self) -> float | None:
+        last = self.last()
+        return None if last is None else max(0.0, time.time() - last.at / 1000)
 
     def collect(self) -> Iterator[Any]:
         """Age of the last statement; no series where there is none."""
         text = "Seconds since the last whole `audit reconcile --publish`."
         family = GaugeMetricFamily("safe_reporting_reconciled_age_seconds", text)
-        if (last := self.last()) is not None:
-            family.add_metric([], max(0.0, time.time() - last.at / 1000))
+        if (age := self._age()) is not None:
+            family.add_metric([], age)
         yield family

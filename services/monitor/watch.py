@@ -75,6 +75,7 @@ class Watch:
         self._unread_since: float | None = None
         self._behind_since: float | None = None
         self._looked: float | None = None
+        self._began = time.monotonic()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="watch")
 
@@ -122,8 +123,12 @@ class Watch:
         return self._board.count()
 
     def conditions(self) -> Mapping[tuple[str, str], int]:
-        """How many hold, by event and severity."""
-        return self._board.held()
+        """How many hold, by event and severity; none where the last look is too old to be told."""
+        return self._board.held() if self.look_age() < LOOKED_S else {}
+
+    def look_age(self) -> float:
+        """Seconds since the last look, and before the first one since there could be one."""
+        return time.monotonic() - self._looked if self._looked is not None else time.monotonic() - self._began
 
     def healthy(self) -> bool:
         """Whether the table moves while the ledger has more; true where that is not known, as without a broker."""
@@ -140,7 +145,7 @@ class Watch:
         items = list(self.items()) if mark else []
         parts = report.cells(items, size, starts)
         lags = self.lags()
-        looked = self._looked is not None and time.monotonic() - self._looked < LOOKED_S
+        looked = self._looked is not None and self.look_age() < LOOKED_S
         return {
             "ready": mark is not None,
             "behind": self.behind(),

@@ -6,6 +6,7 @@ or found closes the router; a faulty new set leaves the last good one in force.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import msgspec
 import structlog
 
 from services.kernel import consent, telemetry
-from services.kernel.approval import Approver
+from services.kernel.approval import CLOCKS_MS, Approver
 from services.kernel.errors import ConfigError
 from services.kernel.gate import GateState, Heard
 from services.kernel.kafka.watch import Watch
@@ -81,10 +82,12 @@ class ControlLease:
         self._heard: list[tuple[Manifest, int]] = []
         self._manifests: list[Manifest] = []
         self._faults: list[str] = []
+        self._doubted = 0
         self._gate = GateState(approvers)
         self._consents = consent.Register()
         self._book = consent.BookFile(folder)
         self._said = ""
+        self._started = int(time.time() * 1000)
         self._watch = watch(self._told)
         self._read = Reading(self._watch.fresh, f"`{CONTROL}` and `{consent.TOPIC}`")
 
@@ -93,7 +96,8 @@ class ControlLease:
 
         1. Read `control` and `consent` to their end.
         2. The gate must be open.
-        3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds.
+        3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds, unless a
+           later manifest is in doubt: an older set must not come back because a person left the file of approvers.
         4. Close revoked partners, those of manifests to come too, and what detectors wrote that leaked.
         5. Put the consents where the step process finds them.
 
@@ -108,10 +112,13 @@ class ControlLease:
         if current is None:
             return self._closed("no_policy_in_force")
         for manifest in self._manifests:
-            self._sets.sound(manifest)  # the next set is tried before its time
+            if manifest.sequence > current.sequence:
+                self._sets.sound(manifest)  # the next set is tried before its time
         held = self._good(current)
         if held is None:
             return self._closed("policy_set_missing")
+        if self._doubted >= held.sequence:
+            return self._closed("approver_unknown")
         self._said = ""
         telemetry.POLICY_SEQUENCE.labels("router").set(held.sequence)
         return {
@@ -148,10 +155,10 @@ class ControlLease:
         if heard is not Heard.OTHER:
             if heard is Heard.REFUSED:
                 log.error("gate_opening_refused", topic=CONTROL, partition=0, offset=record.offset)
-                telemetry.POLICY_FAULTS.inc()
+                self._count(record)
             elif heard is Heard.UNREADABLE:
                 log.error("gate_unreadable", topic=CONTROL, partition=0, offset=record.offset)
-                telemetry.POLICY_FAULTS.inc()
+                self._count(record)
             return
         if value is None:
             return
@@ -160,13 +167,18 @@ class ControlLease:
         except (msgspec.DecodeError, UnicodeDecodeError):
             offset = record.offset
             log.error("control_unreadable", topic=CONTROL, partition=0, offset=offset)  # noqa: TRY400 - no traceback
-            telemetry.POLICY_FAULTS.inc()
+            self._count(record)
             return
-        self._manifests, faults = accept(self._heard, self._approvers)
+        self._manifests, faults, self._doubted = accept(self._heard, self._approvers)
         if len(faults) > len(self._faults):
             log.error("manifest_refused", count=len(faults) - len(self._faults), offset=record.offset)
-            telemetry.POLICY_FAULTS.inc()
+            self._count(record)
         self._faults = faults
+
+    def _count(self, record: Inbound) -> None:
+        """Count a fault, but not again one that was there before this router started."""
+        if record.timestamp >= self._started - CLOCKS_MS:
+            telemetry.POLICY_FAULTS.inc()
 
     def _closed(self, why: str) -> dict[str, str] | None:
         if why != self._said:

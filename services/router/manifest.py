@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from services.kernel.approval import Approval, Approver, Request, verify
+from services.kernel.approval import Approval, Approver, Request, signed_by_somebody, verify
 from services.kernel.jsonio import canonical
 
 ACTION = "policy"
@@ -70,10 +70,20 @@ def read_manifest(data: bytes) -> Manifest:
     return msgspec.json.decode(data, type=Manifest)
 
 
-def accept(
-    manifests: Iterable[tuple[Manifest, int]], approvers: Mapping[str, Approver]
-) -> tuple[list[Manifest], list[str]]:
-    """Manifests that count, by number, and why the others do not.
+class Accepted(NamedTuple):
+    """Manifests that count, by number; why the others do not; and the highest number in doubt, 0 where none is.
+
+    In doubt is one that the file of approvers alone refuses: the file of today cannot tell a forged signature from
+    that of a person who was taken out of it, or got another key, since.
+    """
+
+    manifests: list[Manifest]
+    faults: list[str]
+    doubted: int
+
+
+def accept(manifests: Iterable[tuple[Manifest, int]], approvers: Mapping[str, Approver]) -> Accepted:
+    """Which manifests count.
 
     A number that was taken counts once: the first manifest with it that two persons signed. An approval is
     judged at the time at which the manifest was appended, so that it stays good afterwards, and counts once.
@@ -84,6 +94,7 @@ def accept(
     held: dict[int, Manifest] = {}
     faults: list[str] = []
     used: set[str] = set()
+    doubted = 0
     for manifest, appended in manifests:
         name = f"manifest {manifest.sequence}"
         found = verify(
@@ -93,12 +104,14 @@ def accept(
             continue
         if held and manifest.sequence <= max(held):
             found.append(f"has a number that is not above {max(held)}")
+        elif found and signed_by_somebody(manifest.request, manifest.approvals, now=appended, used=frozenset(used)):
+            doubted = max(doubted, manifest.sequence)
         if found:
             faults += [f"{name}: {fault}" for fault in found]
             continue
         held[manifest.sequence] = manifest
         used |= {approval.id for approval in manifest.approvals}
-    return [held[number] for number in sorted(held)], faults
+    return Accepted([held[number] for number in sorted(held)], faults, doubted)
 
 
 def in_force(manifests: Iterable[Manifest], stamp: str) -> Manifest | None:

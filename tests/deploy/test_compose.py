@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from services.kernel.kafka.embedded_jars import KAFKA_VERSION
-from services.kernel.kafka.embedded_settings import _COMMON
+from services.kernel.kafka.embedded_settings import _COMMON, encrypted
 from services.kernel.kafka.topology import load_topology
 from services.kernel.paths import ROOT
 from services.kernel.settings import Settings
+from tests.operations.runbooks import TEXT, command_with
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -86,6 +87,10 @@ def test_a_lasting_part_is_watched_and_has_time_to_stop(name: str) -> None:
         assert int(part["stop_grace_period"].removesuffix("s")) > Settings.model_fields["batch_deadline_s"].default
 
 
+def test_what_reads_whole_topics_has_room_for_them() -> None:
+    assert {SERVICES[name]["mem_limit"] for name in ("auditor", "reconcile")} == {"1g"}
+
+
 def test_a_volume_of_secrets_is_mounted_by_its_owner_alone() -> None:
     owners: dict[str, set[str]] = {}
     for name, part in SERVICES.items():
@@ -126,6 +131,18 @@ def test_the_broker_is_set_like_the_embedded_one() -> None:
     assert held["allow.everyone.if.no.acl.found"] == "false"
     assert "PLAINTEXT" not in held["listener.security.protocol.map"]
     assert held["sasl.enabled.mechanisms"] == "SCRAM-SHA-256"
+    asks = "listener.name.client.ssl.client.auth"  # on SASL_SSL the line without the prefix asks for no certificate
+    assert held[asks] == encrypted(Path("server.pem"), Path("ca.pem"))[asks] == "required"
+    assert held["ssl.client.auth"] == "required"
+
+
+def test_whoever_speaks_to_the_broker_has_a_certificate_to_show() -> None:
+    for name, part in OURS.items():
+        environment = part.get("environment", {})
+        if "SR_KAFKA_BOOTSTRAP" in environment:
+            assert environment["SR_KAFKA_CERTIFICATE_FILE"] == "/run/safe-reporting/kafka/certificate.pem", name
+            assert environment["SR_KAFKA_KEY_FILE"] == "/run/safe-reporting/kafka/key.pem", name
+            assert "/run/safe-reporting" in mounts(part).values(), name
 
 
 def test_prometheus_asks_every_service_under_its_own_name() -> None:
@@ -149,6 +166,20 @@ def test_a_script_can_be_parsed(script: Path) -> None:
     shell = "bash" if "bash" in script.read_text().splitlines()[0] else "sh"
     subprocess.run([shell, "-n", str(script)], check=True)
     assert "set -eu" in script.read_text()
+
+
+@pytest.mark.parametrize("program", ["pg_dump --username", "pg_restore --username"])
+def test_the_log_is_backed_up_and_restored_as_the_database_is_set(program: str) -> None:
+    command = command_with(program)
+    postgres, ledger = SERVICES["postgres"], SERVICES["ledger"]
+    environment = postgres["environment"]
+    assert command.startswith("docker-compose exec -T postgres sh -c '")
+    assert f"$(cat {environment['POSTGRES_PASSWORD_FILE']})" in command
+    assert f"--username={environment['POSTGRES_USER']} " in command
+    assert re.search(rf"[ =]{environment['POSTGRES_DB']}'", command)
+    assert mounts(postgres)["postgres-socket"] == "/var/run/postgresql"  # where its programs look for it
+    assert set(re.findall(r"stop (ledger reconcile)", TEXT)) == {"ledger reconcile"}
+    assert ledger["environment"]["SR_LEDGER_DATABASE"].startswith("postgresql")
 
 
 def test_nothing_waits_for_what_only_looks_on() -> None:

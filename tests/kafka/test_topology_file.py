@@ -88,12 +88,32 @@ def test_control_and_consent_never_expire_and_control_keeps_every_message() -> N
     assert kept["consent"]["cleanup.policy"] == "compact"
 
 
-def test_partner_topics_let_a_tombstone_remove_earlier_versions_within_an_hour() -> None:
-    partners = [topic for topic in TOPOLOGY.topics if topic.name.startswith("partner.")]
-    assert len(partners) == len(TOPOLOGY.partners) == 16
-    for topic in partners:
-        assert topic.settings["cleanup.policy"] == "compact,delete"
+def test_where_a_tombstone_erases_it_does_so_with_the_first_record_an_hour_later() -> None:
+    erased = [topic for topic in TOPOLOGY.topics if topic.settings["cleanup.policy"] == "compact,delete"]
+    partners = {f"partner.{partner}" for partner in TOPOLOGY.partners}
+    assert {topic.name for topic in erased} == partners | {"quarantine", "duty.proposal"}
+    assert len(partners) == 16
+    for topic in erased:
         assert topic.settings["segment.ms"] == topic.settings["max.compaction.lag.ms"] == "3600000"
+        assert topic.settings["min.cleanable.dirty.ratio"] == "0.1"
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "readers"),
+    [
+        ("topic", "ledger", {"ledger", "monitor", "cli-auditor"}),
+        ("topic", "ledger.checkpoint", {"monitor", "cli-auditor"}),
+        ("topic", "ops.alert", {"desk"}),
+        ("topic", "ops.safety", {"desk", "cli-safety"}),
+        ("group", "ledger", {"ledger"}),
+        ("group", "redactor", {"redactor", "monitor"}),
+        ("group", "router", {"router", "monitor", "desk", "cli-safety"}),
+    ],
+)
+def test_only_whose_code_asks_may_read_a_topic_or_see_a_group(resource: str, name: str, readers: set[str]) -> None:
+    sees = {"topic": {"read"}, "group": {"read", "describe"}}[resource]
+    held = [acl for acl in TOPOLOGY.acls if acl.resource == resource and acl.operation in sees]
+    assert {acl.principal for acl in held if acl.name == name} == readers
 
 
 def test_all_data_topics_have_the_same_partitions() -> None:

@@ -18,6 +18,7 @@ from services.ledger import publish
 from services.ledger import reconcile as reconciling
 from services.ledger.reconcile import Settled
 from services.monitor import reconciled as module
+from services.monitor.alerts import Condition, Event
 from services.monitor.reconciled import Reconciled, Statement, newest, read
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -129,6 +130,20 @@ def test_the_last_statement_is_shown_with_its_age(topic: Topic) -> None:
     reconciled._look()
     assert reconciled.last() is not None
     assert topic.starts == [0, 3]
+    assert reconciled.conditions() == []
+
+
+def test_a_statement_that_nothing_followed_for_a_quarter_of_an_hour_is_critical(topic: Topic) -> None:
+    """A pass that found something ends without a statement, and each restart of it does so too."""
+    at = int((time.time() - module.STALE_S) * 1000)
+    reconciled = Reconciled({})
+    for age_ms, expected in ((1000, [Condition(Event.RECONCILE_STALE, "critical")]), (-60_000, [])):
+        topic.records = [record(2, statement(at - age_ms), at=at - age_ms)]
+        reconciled._next = None
+        reconciled._look()
+        assert reconciled.conditions() == expected
+    reconciled._seen -= module.SEEN_S + 1
+    assert reconciled.conditions() == []
 
 
 def test_it_looks_back_in_two_steps_and_then_goes_on_from_the_end(topic: Topic) -> None:

@@ -57,11 +57,21 @@ class View:
     def conditions(self) -> dict[tuple[str, str], int]:
         return {(Event.NO_PROGRESS, "critical"): 2}
 
+    def look_age(self) -> float:
+        return 2.5
+
     def healthy(self) -> bool:
         return self.is_known
 
     def figures(self, size: Size, count: int) -> dict[str, Any]:
         return {"window": size, "count": count}
+
+
+def test_the_monitor_exports_its_own_clock_for_another_to_compare() -> None:
+    registry = CollectorRegistry()
+    registry.register(Metrics(View({}, known=False), load_topology()))
+    assert registry.get_sample_value("safe_reporting_monitor_clock_timestamp_seconds") == (NOW + 125_000) / 1000
+    assert registry.get_sample_value("safe_reporting_monitor_look_age_seconds") == 2.5
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from services.kernel.record import Message
 from services.monitor import watch as module
 from services.monitor import windows
 from services.monitor.state import MARK, Mark, read_mark
-from services.monitor.watch import Watch
+from services.monitor.watch import LOOKED_S, Watch
 from services.monitor.windows import Size
 from tests.monitor.test_state import DELIVERIES, straight
 
@@ -294,6 +294,21 @@ def test_a_partition_without_a_leader_is_not_known_and_the_others_are(watch: Wat
     broker(watch).found = [places[0]._replace(end=3), places[1]._replace(end=3)]
     watch._look()
     assert watch.conditions() == {}
+
+
+def test_what_held_when_nobody_looks_any_more_is_not_told_as_what_holds(watch: Watch) -> None:
+    broker(watch).found = [Position("router", "redacted", 2, None, 5)]
+    watch._look()
+    assert watch.conditions() == {("no_position", "critical"): 1}
+    assert watch.look_age() < LOOKED_S
+    assert watch._looked is not None
+    watch._looked -= LOOKED_S
+    assert watch.conditions() == {}
+    assert watch.figures(Size.MINUTE, 1)["conditions"] is None
+    assert watch.look_age() >= LOOKED_S
+    watch._looked = None
+    watch._began -= 2 * LOOKED_S
+    assert watch.look_age() >= 2 * LOOKED_S  # it never came to a look
 
 
 def test_what_waits_for_a_quarter_of_its_retention_is_alerted_before_it_is_lost(watch: Watch, said: list[str]) -> None:

@@ -55,11 +55,13 @@ def samples() -> dict[str, set[str]]:
     telemetry.RECORDS.labels("router", "marac", OutcomeKind.FORWARDED, "none")
     telemetry.BATCH_SECONDS.labels("router", "step")
     telemetry.ASSIGNED.labels("router")
+    telemetry.CERTIFICATE_ENDS.labels("router")
     telemetry.POLICY_SEQUENCE.labels("router")
     lags = [Lag("router", "redacted", 0, 4, 1.0, 1.0, 0.0)]
     shown: list[Collector] = [
         progress, statistics, telemetry.RECORDS, telemetry.BATCH_SECONDS, telemetry.ABORTS, telemetry.STEP_RESTARTS,
-        telemetry.ASSIGNED, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE, *telemetry.of_ledger(),
+        telemetry.ASSIGNED, telemetry.CERTIFICATE_ENDS, telemetry.POLICY_FAULTS, telemetry.POLICY_SEQUENCE,
+        *telemetry.of_ledger(),
         ledger.Metrics(_Log(), Path(__file__)), Metrics(View(straight(DELIVERIES), lags=lags), load_topology()),
     ]  # fmt: skip
     shown += [watcher(), desk(), differences(), reconciled(), drifting()]

@@ -66,9 +66,9 @@ def test_a_restored_postgresql_log_goes_on_to_the_same_root(tmp_path: Path, expe
     with postgres.server() as url:
         backup, ledger = tmp_path / "backup", url.replace("+pg8000", "")
         half(url)
-        run(command_with("pg_dump"), LEDGER=ledger, BACKUP=str(backup))
+        run(command_with("pg_dump --format=custom --file"), LEDGER=ledger, BACKUP=str(backup))
         lost = whole(url)
-        run(command_with("pg_restore"), LEDGER=ledger, BACKUP=str(backup))
+        run(command_with('--dbname="$LEDGER"'), LEDGER=ledger, BACKUP=str(backup))
         with Store(url) as store:
             assert store.state().size == 600 < lost[0]
         assert whole(url) == lost == expected

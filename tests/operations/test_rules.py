@@ -153,6 +153,7 @@ def test_what_a_second_monitor_says_too_is_shown_once() -> None:
         if re.search(r"safe_reporting_(group_lag_records|monitor_conditions)", target["expr"])
     ]
     assert len(sums) == 2
+    assert any("monitor_look_age_seconds" in expression for expression in sums)  # nothing holds, or nobody looks
     assert all(re.search(r"max by \([a-z, ]+\) \(safe_reporting", expression) for expression in sums)
 
 

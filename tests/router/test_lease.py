@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.kernel import telemetry
 from services.kernel.approval import sign
 from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
@@ -26,7 +27,8 @@ from tests.kernel.test_consent import GIVEN
 from tests.router.helpers import NOW, claims_for, inbound, make_step, police_crime
 
 DAY = 86_400_000
-APPROVERS = {name: approver(name, actions=("policy", "gate")) for name in ("ada", "ben")}
+EVERYBODY = {name: approver(name, actions=("policy", "gate")) for name in ("ada", "ben", "cay")}
+APPROVERS = {name: EVERYBODY[name] for name in ("ada", "ben")}
 POLICIES = ROOT / "policies"
 
 
@@ -49,11 +51,11 @@ class FakeWatch:
 class Room:
     """A lease with its own folder of sets."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, approvers: dict[str, Any] = APPROVERS) -> None:
         self.sets = tmp_path / "sets"
         self.sets.mkdir()
         held = PolicySets(POLICIES, self.sets, lambda folder, name: load_profile(folder, name, for_service=True))
-        self.lease = ControlLease(self._watch, approvers=APPROVERS, sets=held, folder=tmp_path)  # type: ignore[arg-type]
+        self.lease = ControlLease(self._watch, approvers=approvers, sets=held, folder=tmp_path)  # type: ignore[arg-type]
         self.offset = 0
 
     def _watch(self, told: Callable[[Inbound], None]) -> FakeWatch:
@@ -131,6 +133,44 @@ def test_a_set_is_in_force_from_its_time_and_numbers_only_rise(room: Room) -> No
     assert (facts["sequence"], facts["policy"]) != ("6", set_hash(POLICIES))
     room.say(manifest(7, begins=NOW))
     assert sequence(room, NOW + DAY) == "7"
+
+
+def without(name: str) -> dict[str, Any]:
+    """The approvers, one line deleted."""
+    return {other: person for other, person in EVERYBODY.items() if other != name}
+
+
+@pytest.mark.parametrize(
+    "today",
+    [without("cay"), {**EVERYBODY, "cay": approver("cay", actions=("policy",), key="ab" * 32)}],
+    ids=["a line deleted", "a key replaced"],
+)
+def test_no_older_set_comes_back_when_a_person_leaves_the_file(tmp_path: Path, today: dict[str, Any]) -> None:
+    """Manifest 8 closed a partner; a router that starts without its signer must not go on with 7."""
+    said = [manifest(7), manifest(8, by=("ada", "cay"), revoked=("housing-gm",))]
+    for number, (approvers, closed) in enumerate(((EVERYBODY, "housing-gm"), (today, None))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        room = Room(folder, approvers)
+        for one in said:
+            room.say(one)
+        facts = room.lease.facts(NOW)
+        assert (facts and facts["closed"]) == closed
+    room.say(manifest(8, revoked=("idva-service",)))  # the number was taken
+    assert room.lease.facts(NOW) is None
+    room.say(manifest(9, begins=NOW + DAY, revoked=("housing-gm",)))
+    assert room.lease.facts(NOW) is None
+    assert sequence(room, NOW + DAY) == "9"
+
+
+def test_what_one_person_signed_closes_nothing(room: Room) -> None:
+    room.say(manifest(7))
+    room.say(manifest(8, by=("cay",)))
+    room.say(manifest(8, by=("ada",)))
+    late = manifest(8, by=("ada", "cay"))
+    room.say(late, at=NOW + 15 * DAY)
+    room.say(manifest(6, by=("ada", "cay")))
+    assert sequence(room) == "7"
 
 
 def test_a_replayed_signature_carries_no_second_manifest(room: Room) -> None:
@@ -281,6 +321,29 @@ def test_what_is_no_control_message_changes_nothing(room: Room, value: bytes | N
     assert sequence(room) == "1"
 
 
+def faults_counted() -> float:
+    return next(s.value for f in telemetry.POLICY_FAULTS.collect() for s in f.samples if s.name.endswith("_total"))
+
+
+def test_a_start_counts_no_fault_that_was_there_before_it(room: Room) -> None:
+    """Else each restart would alert every fault that `control` ever held."""
+    faulty = room.another_set("context.residual == 0", "context.residul == 0", "cedar/permits.cedar")
+    started = room.lease._started = NOW + 60_000
+    before = faults_counted()
+    room.say(manifest(1, sha256=faulty))
+    room.say(manifest(2))
+    for old in (manifest(3, by=("ada",)), b"{", opening(at=NOW, by=("ada",))):
+        room.say(old)
+    assert sequence(room) == "2"
+    assert faults_counted() == before
+    room.say(manifest(4, by=("ada",)), at=started)
+    assert sequence(room) == "2"
+    assert faults_counted() == before + 1
+    room.say(manifest(5, sha256=faulty), at=started)  # a set that should hold and cannot is told at each start
+    assert sequence(room) == "2"
+    assert faults_counted() == before + 2
+
+
 def test_consents_reach_the_step_by_file(room: Room) -> None:
     room.say(manifest(1))
     before = room.lease.facts(NOW)
@@ -313,10 +376,10 @@ def test_a_closed_partner_is_refused_by_name_and_the_rest_flows() -> None:
 
 
 def test_a_manifest_is_judged_at_its_append_and_stays_good() -> None:
-    held, faults = accept([(manifest(1), NOW)], APPROVERS)
+    held, faults, _ = accept([(manifest(1), NOW)], APPROVERS)
     assert (len(held), faults) == (1, [])
-    held, faults = accept([(manifest(1), NOW + 15 * DAY)], APPROVERS)
-    assert held == []
+    held, faults, doubted = accept([(manifest(1), NOW + 15 * DAY)], APPROVERS)
+    assert (held, doubted) == ([], 0)
     assert "is not within its time" in faults[0]
 
 
@@ -327,8 +390,8 @@ def test_every_field_of_a_manifest_is_signed() -> None:
         {"revoked": ("housing-gm",)},
     )  # fmt: skip
     for change in changes:
-        held, faults = accept([(msgspec.structs.replace(signed, **change), NOW)], APPROVERS)
-        assert held == []
+        held, faults, doubted = accept([(msgspec.structs.replace(signed, **change), NOW)], APPROVERS)
+        assert (held, doubted) == ([], 0)
         assert "is for other content" in faults[0]
 
 

@@ -31,8 +31,8 @@ def test_sealed_topics_are_out_of_reach() -> None:
         ('write: ["partner.*", quarantine', 'write: ["partner.*", sealed.msa-s52, quarantine', "`router` may write"),
         ('read: ["partner.{partner}"]', 'read: ["partner.{partner}", sealed.msa-s52]', "`partner-housing-gm` may read"),
         (
-            "    read: [ledger, quarantine, unlocked]\n",
-            "    read: [ledger, quarantine, duty.proposal]\n",
+            "    read: [quarantine, unlocked]\n",
+            "    read: [quarantine, duty.proposal]\n",
             "`compliance` may read",
         ),
         ('    read: ["agency.*", consent]\n', '    read: ["agency.*", duty.proposal]\n', "`redactor` may read"),

@@ -86,13 +86,20 @@ def _own_certificate(path: str | None) -> str | None:
     """A broker says of an expired certificate only that it does not like it, so the file is read here."""
     if path is None:
         return None
-    try:
-        ends = x509.load_pem_x509_certificate(Path(path).read_bytes()).not_valid_after_utc
-    except (OSError, ValueError):
+    ends = certificate_ends(Path(path))
+    if ends is None:
         return "`SR_KAFKA_CERTIFICATE_FILE` is no certificate in PEM"
     if ends < datetime.now(UTC):
         return f"the certificate in `SR_KAFKA_CERTIFICATE_FILE` has expired on {ends:%Y-%m-%d}"
     return None
+
+
+def certificate_ends(path: Path) -> datetime | None:
+    """When the certificate of a PEM file ends; None where there is none."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return None
 
 
 def _meaning(error: KafkaError) -> str | None:

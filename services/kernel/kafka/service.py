@@ -15,7 +15,7 @@ import structlog
 from services.kernel import telemetry, web
 from services.kernel.errors import ConfigError, Exit, RefusedError, SafeReportingError
 from services.kernel.kafka.client import group_consumer, transactional_producer
-from services.kernel.kafka.explain import explain
+from services.kernel.kafka.explain import certificate_ends, explain
 from services.kernel.kafka.loop import Lease, Limits, Loop
 from services.kernel.kafka.statistics import Statistics
 from services.kernel.kafka.topology_file import Topology, places
@@ -125,6 +125,14 @@ def _kept_out(settings: Settings) -> str | None:
     return explain(config)
 
 
+def _show_certificate(settings: Settings) -> None:
+    """Export when the client's certificate ends: that of the start, for a renewed one is of use after the next."""
+    path = settings.kafka_certificate_file
+    ends = certificate_ends(path) if path is not None else None
+    if ends is not None:
+        telemetry.CERTIFICATE_ENDS.labels(settings.kafka_username).set(ends.timestamp())
+
+
 def main(start: Callable[[Settings], None], *, settings: Callable[[], Settings]) -> int:
     """Entry point of `python -m services.<service>.main`: logs configured, errors said, exit code returned."""
     telemetry.configure_logging()
@@ -132,6 +140,7 @@ def main(start: Callable[[Settings], None], *, settings: Callable[[], Settings])
         found = settings()
         if cause := _kept_out(found):
             raise RefusedError(cause)
+        _show_certificate(found)
         start(found)
     except SafeReportingError as error:
         log.error("service_refused", code=error.code)  # noqa: TRY400 - a traceback could show a record
