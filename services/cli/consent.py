@@ -10,11 +10,13 @@ from typing import Annotated
 import msgspec
 import typer
 
+from services.cli import policy_sign
 from services.cli.duty import By as Approver
 from services.cli.duty import File, Identity, Key, ProposalId
 from services.cli.sealed import NAME, Content, Desk, Signer, Terms, about
 from services.cli.unlock import Readers
 from services.kernel import disclosure, keys, ledger
+from services.kernel.approvers import load_approvers
 from services.kernel.consent import (
     FIELD_PURPOSE,
     LONGEST,
@@ -33,7 +35,7 @@ from services.kernel.kafka.topology import load_topology
 from services.kernel.proposal import Proposal
 from services.kernel.record import Message
 from services.kernel.settings import Settings, load_settings
-from services.router.partners import load_partners
+from services.router.partners import load_partners, london_day
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -169,7 +171,7 @@ def _allowed(desk: Desk, asked: Disclosure, now: int) -> Content:
     """What leaves, if the consent holds now.
 
     Raises:
-        RefusedError: it does not, the recipient is no independent advocate, or the case is not known.
+        RefusedError: it does not, the recipient is no independent advocate or is closed, or the case is not known.
     """
     register = Register()
     for record in read_all(desk.config, TOPIC, name=NAME):
@@ -178,9 +180,16 @@ def _allowed(desk: Desk, asked: Disclosure, now: int) -> Content:
     wanted = asked.recipient, asked.purpose, asked.scope, asked.case
     if wanted not in {(grant.recipient, grant.purpose, grant.scope, grant.case) for grant in held}:
         raise RefusedError("not released: the person's consent does not hold now")
-    partner = load_partners(desk.settings.policies_dir / "partners.yaml").by_id.get(asked.recipient)
+    registry = load_partners(desk.settings.policies_dir / "partners.yaml")
+    partner = registry.by_id.get(asked.recipient)
     if partner is None or FIELD_PURPOSE not in partner.purposes:
         raise RefusedError(f"not released: `{asked.recipient}` is no independent advocate")
+    approvers = load_approvers(desk.settings.approvers_file)
+    against = registry.standings(london_day(now))[partner.id].closes
+    if partner.id in policy_sign.closed(read_all(desk.config, "control", name=NAME), approvers, now):
+        against.append("a signed manifest revokes it")
+    if against:
+        raise RefusedError(f"not released: `{partner.id}` is closed: " + "; ".join(against))
     if asked.case not in load_topology(desk.settings.topology_file).cases:
         raise RefusedError(f"not released: `cases` of the topology does not name `{asked.case}`")
     return Content(asked.topic, {"case": asked.case, "scope": asked.scope, "fields": msgspec.to_builtins(asked.fields)})

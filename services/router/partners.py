@@ -147,6 +147,18 @@ class Standing(msgspec.Struct, frozen=True):
     access: Access
     access_review: bool
 
+    @property
+    def closes(self) -> list[str]:
+        """Why nothing may go to the partner, whatever the record says; an empty list where nothing stands against it."""
+        checks = (
+            (self.agreement, "its agreement is not in force"),
+            (self.attestation, "its attestation ran out"),
+            (self.review, "the review of its agreement is overdue"),
+            (self.access is Access.NONE, "immigration staff reach its systems, or may"),
+            (self.access_review, "the review of who reaches its systems ran out"),
+        )
+        return [why for holds, why in checks if not holds]
+
 
 class Registry:
     """All partners, checked; `digest` names this version in every decision."""
