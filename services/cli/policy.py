@@ -239,22 +239,30 @@ def sign_(
     revoke: Annotated[
         list[str] | None, typer.Option("--revoke", help="First person: partner that closes at once; may be repeated.")
     ] = None,
+    restore: Annotated[
+        list[str] | None, typer.Option("--restore", help="First person: revoked partner that opens again with this set.")
+    ] = None,
     policies: Policies = _POLICIES,
 ) -> None:
     """Sign the policy set of a folder. The first person makes the manifest, the second signs the same one."""
     if manifest.exists():
         held = policy_sign.load(manifest)
-        if sequence is not None or effective_from is not None or revoke:
+        if sequence is not None or effective_from is not None or revoke or restore:
             raise ConfigError("manifest", [f"`{manifest.name}` is there: the second person changes nothing of it"])
     else:
         if sequence is None:
             raise ConfigError("manifest", [f"`{manifest.name}` is not there: the first person gives `--sequence`"])
         if found := lint.faults(policies, _SCHEMAS):
             raise ConfigError("policy set", found)
-        held = policy_sign.start(policies, sequence=sequence, effective_from=effective_from, revoked=revoke or [])
+        held = policy_sign.start(
+            policies, sequence=sequence, effective_from=effective_from, revoked=revoke or [], restored=restore or []
+        )
     signed = policy_sign.add(held, policies, policy_sign.private_key(key), by=by, reason=reason, reference=reference)
     policy_sign.save(manifest, signed)
     print(f"manifest {signed.sequence}: set {signed.sha256[:16]}, from {signed.effective_from}")
+    for what, partners in (("revokes", signed.revoked), ("restores", signed.restored)):
+        if partners:
+            print(f"{what} {', '.join(partners)}")
     print(f"signed by {', '.join(approval.by for approval in signed.approvals)}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,17 +18,28 @@ from services.kernel.kafka.reader import read_all, send
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Inbound, Message
 from services.router.manifest import Manifest, accept, in_force, read_manifest, revoked, set_hash
+from services.router.partners import load_partners
 
 
 def start(
-    policies: Path, *, sequence: int, effective_from: datetime | None, revoked: list[str], profile: str = "default"
-) -> Manifest:
-    """A manifest of the set in `policies`, not signed yet; without a time it is in force at once."""
+    policies: Path, *, sequence: int, effective_from: datetime | None, revoked: list[str],
+    restored: Sequence[str] = (), profile: str = "default",
+) -> Manifest:  # fmt: skip
+    """A manifest of the set in `policies`, not signed yet; without a time it is in force at once.
+
+    Raises:
+        ConfigError: a partner that is revoked or restored is not in the set, or is both.
+    """
+    known = load_partners(policies / "partners.yaml").by_id
+    faults = [f"`{id_}` is no partner of `partners.yaml`" for id_ in sorted({*revoked, *restored} - known.keys())]
+    faults += [f"`{id_}` is both revoked and restored" for id_ in sorted({*revoked} & {*restored})]
+    if faults:
+        raise ConfigError("manifest", faults)
     moment = effective_from.replace(tzinfo=effective_from.tzinfo or UTC) if effective_from else None
     now = int(time.time() * 1000) if moment is None else int(moment.timestamp() * 1000)
     return Manifest(
         sequence=sequence, sha256=set_hash(policies), profile=profile, effective_from=rfc3339(now),
-        revoked=tuple(sorted(set(revoked))),
+        revoked=tuple(sorted(set(revoked))), restored=tuple(sorted(set(restored))),
     )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ class ControlLease:
         1. Read `control` and `consent` to their end.
         2. The gate must be open.
         3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds.
-        4. Close revoked partners, those of manifests to come too, and what detectors wrote that leaked.
+        4. Close partners revoked and not restored, by manifests to come too, and what detectors wrote that leaked.
         5. Put the consents where the step process finds them.
 
         Raises:

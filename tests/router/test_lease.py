@@ -175,8 +175,20 @@ def test_a_partner_revoked_by_a_manifest_to_come_closes_at_once(room: Room) -> N
     facts = room.lease.facts(NOW)
     assert facts is not None
     assert (facts["sequence"], facts["closed"]) == ("1", "housing-gm,idva-service")
-    room.say(manifest(3, begins=NOW + 2 * DAY))
-    assert (room.lease.facts(NOW + 2 * DAY) or {})["closed"] == ""
+
+
+def test_a_revoked_partner_stays_closed_until_a_manifest_in_force_restores_it(room: Room) -> None:
+    def closed(now: int) -> str:
+        return (room.lease.facts(now) or {})["closed"]
+
+    room.say(manifest(1, revoked=("housing-gm", "idva-service")))
+    room.say(manifest(2))  # a routine one
+    assert closed(NOW) == "housing-gm,idva-service"
+    room.say(manifest(3, begins=NOW + DAY, restored=("housing-gm",)))
+    assert closed(NOW + DAY - 1) == "housing-gm,idva-service"
+    assert closed(NOW + DAY) == "idva-service"
+    room.say(manifest(4, begins=NOW + 9 * DAY, revoked=("housing-gm",)))
+    assert closed(NOW + DAY) == "housing-gm,idva-service"
 
 
 def test_the_gate_closes_and_only_open_opens(room: Room) -> None:
@@ -324,7 +336,7 @@ def test_every_field_of_a_manifest_is_signed() -> None:
     signed = manifest(1)
     changes = (
         {"sequence": 2}, {"sha256": "ab" * 32}, {"profile": "other"}, {"effective_from": rfc3339(NOW + 1)},
-        {"revoked": ("housing-gm",)},
+        {"revoked": ("housing-gm",)}, {"restored": ("housing-gm",)},
     )  # fmt: skip
     for change in changes:
         held, faults = accept([(msgspec.structs.replace(signed, **change), NOW)], APPROVERS)
