@@ -32,10 +32,11 @@ from services.kernel.disclosure import Disclosure
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import read_all, send_together
 from services.kernel.kafka.topology import load_topology
+from services.kernel.london import london_day
 from services.kernel.proposal import Proposal
 from services.kernel.record import Message
 from services.kernel.settings import Settings, load_settings
-from services.router.partners import load_partners, london_day
+from services.router.partners import load_partners
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -20,11 +20,12 @@ from services.kernel.approvers import load_approvers
 from services.kernel.duties import load_duties
 from services.kernel.errors import ConfigError, Exit
 from services.kernel.kafka.topology import load_topology
+from services.kernel.london import london_day
 from services.kernel.paths import ROOT
 from services.kernel.settings import load_settings
 from services.router import lint
 from services.router.areas import load_areas
-from services.router.partners import load_partners, london_day
+from services.router.partners import load_partners
 from services.router.profiles import load_profile
 from services.router.prove import COMBINATIONS, Proof, prove, prove_sharing
 from services.router.prove_sealed import prove_cells, prove_reach
@@ -240,7 +241,7 @@ def sign_(
         list[str] | None, typer.Option("--revoke", help="First person: partner that closes at once; may be repeated.")
     ] = None,
     restore: Annotated[
-        list[str] | None, typer.Option("--restore", help="First person: revoked partner that opens again with this set.")
+        list[str] | None, typer.Option("--restore", help="First person: revoked partner that opens again; may be repeated.")
     ] = None,
     policies: Policies = _POLICIES,
 ) -> None:

@@ -19,13 +19,14 @@ from services.kernel.detail import Detail, seal_detail
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import BadJson, canonical, parse
 from services.kernel.ledger import rfc3339
+from services.kernel.london import london_day
 from services.kernel.record import Batch, Decision, Inbound, Message, Outcome
 from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason, Risk
 from services.router.answer import Answer, ask
 from services.router.areas import Areas, load_areas
 from services.router.headers import PartnerKeys, partner_headers
-from services.router.partners import ConsentRule, Partner, Registry, Standing, load_partners, london_day
+from services.router.partners import ConsentRule, Partner, Registry, Standing, load_partners
 from services.router.policy import Policies
 from services.router.profiles import load_profile
 from services.router.residual import Find, Leaf, Residual, Vouchers, load_residual

@@ -16,12 +16,13 @@ from services.cli.sealed import Content, Desk
 from services.kernel import policy_file
 from services.kernel.disclosure import Disclosure, Field
 from services.kernel.errors import RefusedError
+from services.kernel.london import london_day
 from services.kernel.paths import ROOT
 from services.kernel.record import Inbound
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.settings import Settings
 from services.kernel.vocabulary import Tag
-from services.router.partners import load_partners, london_day
+from services.router.partners import load_partners
 from tests.kernel.test_consent import FIELDS
 from tests.router.helpers import NOW, PERSON
 from tests.router.test_lease import APPROVERS, manifest
@@ -69,9 +70,7 @@ def allowed(policies: Path, monkeypatch: pytest.MonkeyPatch, *control: Any) -> C
     return consent._allowed(Desk(settings), ASKED, NOW)
 
 
-def test_it_leaves_where_nothing_stands_against_the_recipient(
-    policies: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_leaves_where_nothing_stands_against_the_recipient(policies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unsigned = msgspec.structs.replace(manifest(2, revoked=("idva-service",)), approvals=())
     content = allowed(policies, monkeypatch, {"kind": "gate"}, manifest(1), unsigned)
     assert content.topic == "sealed.advocate.k7f3a91c"
