@@ -216,16 +216,19 @@ class RouterStep:
     def _decide(self, partner: Partner, claims: Claims, moment: Moment, *, residual: bool) -> Answer:
         """The first of the partner's purposes that policy permits, or the answer to its first."""
         about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child, claims.held)
-        consent = partner.consent is ConsentRule.REQUIRED and any(
-            moment.book.given(claims.subjects, partner.id, purpose, now=moment.now) for purpose in partner.purposes
+        consented = frozenset(
+            purpose
+            for purpose in partner.purposes
+            if partner.consent is ConsentRule.REQUIRED
+            and moment.book.given(claims.subjects, partner.id, purpose, now=moment.now)
         )
-        key = (partner.id, residual, consent, *about)
+        key = (partner.id, residual, consented, *about)
         known = moment.answers.get(key)
         if known is None:
             view = self._rules.views.get(partner.view, claims.feed)
             known = ask(
                 self._rules.policies, partner, claims, standing=moment.standings[partner.id], started=moment.started,
-                consent_given=consent, residual=residual, holds=view.holds if view else Holds(),
+                consented=consented, residual=residual, holds=view.holds if view else Holds(),
             )  # fmt: skip
             if len(moment.answers) < _ANSWERS:
                 moment.answers[key] = known
