@@ -41,6 +41,7 @@ from services.router.partners import load_partners
 app = typer.Typer(no_args_is_help=True)
 
 _NAME = "cli-consent"
+_NOT_RECALLED = "fields that were released to the case before are not recalled: ask the advocate"
 _REFERENCE = r"[A-Za-z0-9][A-Za-z0-9._/-]{2,63}"
 
 
@@ -132,12 +133,13 @@ def withdraw(
     agency: Agency, person: Person, recipient: Recipient, purpose: Purpose, by: By, scope: Scope = RECORD_SCOPE,
     reference: Reference = None,
 ) -> None:  # fmt: skip
-    """Record that a person no longer consents: the next batch stops, and the ledger asks for a recall."""
+    """Record that a person no longer consents: the next batch stops, and a record's ledger entry asks for a recall."""
     settings = load_settings()
     now = int(time.time() * 1000)
     said = _consent(settings, agency, person, recipient, purpose, scope, "withdrawn", by, reference, now)
     _send(settings, said, by, reference, now)
-    print(f"withdrawn for {recipient}; the ledger asks for the recall of what went there before")
+    after = "the ledger asks for the recall of what went there before" if scope == RECORD_SCOPE else _NOT_RECALLED
+    print(f"withdrawn for {recipient}; {after}")
 
 
 @app.command()
@@ -221,8 +223,10 @@ def _consent(
 
 
 def _send(settings: Settings, said: Consent, by: str, reference: str | None, now: int) -> None:
+    given = said.state == "given"
     entry = ledger.consent(
-        subject=said.subject, recipient=said.recipient, given=said.state == "given", by=by, reference=reference, now=now
-    )
+        subject=said.subject, recipient=said.recipient, purpose=said.purpose, scope=said.scope, given=given,
+        recall=not given and said.scope == RECORD_SCOPE, by=by, reference=reference, now=now,
+    )  # fmt: skip
     message = Message(TOPIC, said.key, msgspec.json.encode(said))
     send_together(settings.kafka_config(), [(message, 0), (entry, 0)], name=_NAME)

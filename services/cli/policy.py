@@ -241,7 +241,7 @@ def sign_(
         list[str] | None, typer.Option("--revoke", help="First person: partner that closes at once; may be repeated.")
     ] = None,
     restore: Annotated[
-        list[str] | None, typer.Option("--restore", help="First person: revoked partner that opens again; may be repeated.")
+        list[str] | None, typer.Option("--restore", help="First person: revoked partner that opens again.")
     ] = None,
     policies: Policies = _POLICIES,
 ) -> None:
