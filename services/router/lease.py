@@ -44,8 +44,8 @@ class PolicySets:
         self._sound: dict[tuple[str, str], bool] = {}
 
     def folder(self, sha256: str) -> Path | None:
-        """Where the set with this hash is; None where it is not, or is another."""
-        if sha256 == self._own_hash:
+        """Where the set with this hash is now; None where it is not, or a file of it was changed."""
+        if sha256 == self._own_hash and set_hash(self._own) == sha256:
             return self._own
         folder = self._others / sha256 if self._others else None
         return folder if folder is not None and folder.is_dir() and set_hash(folder) == sha256 else None
@@ -110,7 +110,7 @@ class ControlLease:
         for manifest in self._manifests:
             self._sets.sound(manifest)  # the next set is tried before its time
         held = self._good(current)
-        if held is None:
+        if held is None or self._sets.folder(held.sha256) is None:  # a step that starts anew loads it again
             return self._closed("policy_set_missing")
         self._said = ""
         telemetry.POLICY_SEQUENCE.labels("router").set(held.sequence)
