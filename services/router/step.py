@@ -160,18 +160,16 @@ class RouterStep:
         return _watched(done, claims.canary) if claims.canary is not None else done  # 7
 
     def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
-        """The outcome of a record that is set aside whole."""
-        return quarantine.outcome(
-            record, reason, sealer=self._sealer, versions=self._versions, planted=self._planted(record)
-        )
-
-    def _planted(self, record: Inbound) -> bool:
-        """Whether the redactor says so under its signature."""
+        """The outcome of a record that is set aside whole; whose it is, the redactor says under its signature."""
         data = record.value.reveal() if record.value is not None else b""
         try:
-            return verify(record.header(HEADER), data, self._attest_keys).canary is not None
+            claims = verify(record.header(HEADER), data, self._attest_keys)
         except AttestationError:
-            return False
+            return quarantine.outcome(record, reason, sealer=self._sealer, versions=self._versions)
+        return quarantine.outcome(
+            record, reason, sealer=self._sealer, versions=self._versions, agency=claims.agency, feed=claims.feed,
+            source=claims.source, planted=claims.canary is not None,
+        )  # fmt: skip
 
     def _at(self, batch: Batch) -> Moment:
         """The moment of a batch. It never goes back: what has run out stays closed."""

@@ -138,6 +138,19 @@ def test_signed_nonsense_is_quarantined(data: bytes) -> None:
     assert make_step()(record, batch()).kind is OutcomeKind.QUARANTINED
 
 
+def test_the_hold_of_what_is_set_aside_names_the_agencys_record() -> None:
+    value = police_crime()
+    claims = claims_for(value)
+    outcome = make_step().quarantine(inbound(value, claims), Reason.CRASHED)
+    assert (outcome.agency, outcome.feed) == ("gmp", "police-crime")
+    (hold,) = [message for message in outcome.messages if message.topic == "ops.safety"]
+    said = orjson.loads(hold.value or b"")
+    assert (said["agency"], said["feed"]) == ("gmp", "police-crime")
+    assert (said["source"]["topic"], said["source"]["offset"]) == (claims.source[0], claims.source[2])
+    unsigned = make_step().quarantine(inbound(value, None), Reason.CRASHED)
+    assert (unsigned.agency, unsigned.feed) == (None, None)
+
+
 def test_quarantine_gives_one_sealed_message() -> None:
     outcome = make_step().quarantine(inbound(police_crime(), None), Reason.CRASHED)
     assert (outcome.kind, outcome.reason, len(outcome.messages)) == (OutcomeKind.QUARANTINED, Reason.CRASHED, 2)
