@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from services.cli import replay
 from services.cli.app import app
 from services.kernel import keys, ledger
-from services.kernel.record import Inbound, Outcome
+from services.kernel.record import Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind, Reason
 from services.ledger.store import Store
 from tests.ledger.helpers import NOW, append, record, url
@@ -59,3 +59,43 @@ def test_canaries_are_in_no_figure_of_a_replay(tmp_path: Path, monkeypatch: pyte
     listed = orjson.loads(file.read_bytes())
     assert listed["records"] == 1
     assert [one["offset"] for one in listed["differences"]] == [PLAIN]
+
+
+class Otherwise:
+    """Sets everything aside: what stands in offsets 0 to 2 is one record, the rest are records without an id."""
+
+    def __init__(self, *_: Any) -> None:
+        """Nothing to build."""
+
+    def run(self, arrived: Inbound) -> tuple[Outcome, None, Message]:
+        known = arrived.offset < 3
+        name = record(1 if known else arrived.offset)
+        sent = Message("redacted", name.encode(), b"", (("ce_id", b"a position" if known else name.encode()),))
+        return Outcome(OutcomeKind.QUARANTINED, Reason.CRASHED, record=name), None, sent
+
+
+def test_of_each_record_the_last_version_alone_is_listed_and_none_without_an_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent again, an older version would be the newest, and a record without an id one more record."""
+    keys.init_dev(tmp_path / "keys", [])
+    monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
+    monkeypatch.setenv("SR_LEDGER_DATABASE", url(tmp_path))
+    monkeypatch.setenv("SR_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("SR_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    arrived = [Inbound(FEED, 0, offset, NOW + offset, None, None) for offset in range(4)]
+    with Store(url(tmp_path)) as store:
+        for one in arrived:
+            outcome = Outcome(OutcomeKind.REDACTED, record=record(min(one.offset, 1)))
+            entry = ledger.entry(one, outcome, service="redactor", slot=0, previous=one.offset - 1, now=NOW)
+            append(store, [entry.value or b""], signed=False)
+
+    def read(_: object, topic: str, **__: object) -> Iterator[Inbound]:
+        yield from (arrived[n] for n in (1, 2, 0, 3)) if topic == FEED else ()
+
+    monkeypatch.setattr(replay, "read_all", read)
+    monkeypatch.setattr(replay, "_Again", Otherwise)
+    done = CliRunner().invoke(app, ["replay", "list", str(tmp_path / "r.json")])
+    assert done.exit_code == 0, (done.output, done.exception)
+    listed = orjson.loads((tmp_path / "r.json").read_bytes())
+    assert (listed["records"], [one["offset"] for one in listed["differences"]]) == (4, [2])
