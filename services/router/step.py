@@ -44,7 +44,8 @@ _NAMED = {"sequence": "policy-sequence", "consent_offset": "consent-offset"}
 #: The error of a denial because the view is missing or does not validate.
 VIEW_INVALID = "view invalid"
 
-#: Nothing of such a record reaches anybody, and not because a policy wants it so: the safety desk is told.
+#: Nothing of such a record reaches anybody, and not because a policy wants it so: the safety desk is told. So it is of
+#: one whose borough is not known, and of one that no partner subscribes to.
 HELD_WHOLE = frozenset({Reason.RESIDUAL, Reason.VIEW_INVALID, Reason.POLICY_ERROR, Reason.DETECTOR_REFUSED})
 
 
@@ -256,7 +257,8 @@ class RouterStep:
         marks = tuple((find.pointer, "residual", find.why, find.start, find.end) for find in finds)
         detail = seal_detail(Detail(reason=reason.value, masks=marks), self._sealer)
         alerts: tuple[Message, ...] = ()
-        if claims and reason in HELD_WHOLE:
+        unseen = claims is not None and (claims.area == "unknown" or not answers)  # nobody can be meant to get it
+        if claims and (reason in HELD_WHOLE or unseen):
             about = {"agency": claims.agency, "feed": claims.feed}
             alerts = (safety.hold(claims.source, moment.now, reason, risk=risk, **about),)
         return self._outcome(

@@ -343,6 +343,20 @@ def test_an_unknown_area_matches_no_permit() -> None:
     assert all("forbid-area" in decision.policies for decision in outcome.decisions)
 
 
+@pytest.mark.parametrize("changes", [{"area": "unknown"}, {"agency": "another-agency"}])
+def test_what_nobody_can_be_meant_to_get_is_a_hold(changes: dict[str, str]) -> None:
+    """No borough, or no partner that subscribes: what it says of danger must not be silenced."""
+    (hold,) = route(police_crime(), **changes).messages
+    said = orjson.loads(hold.value or b"")
+    assert (hold.topic, said["reason"], said["feed"]) == ("ops.safety", "policy", "police-crime")
+    assert said["agency"] == changes.get("agency", "gmp")
+
+
+def test_what_policy_keeps_from_every_subscriber_is_no_hold() -> None:
+    outcome = route(police_crime(), at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert (outcome.kind, outcome.reason, outcome.messages) == (OutcomeKind.WITHHELD, Reason.FORBIDDEN, ())
+
+
 @pytest.mark.parametrize(
     ("day", "policy"),
     [
