@@ -26,7 +26,7 @@ from services.kernel.approval import Approval, Request, demand, sign
 from services.kernel.approvers import load_approvers
 from services.kernel.attestation import HEADER, AttestationError, Claims
 from services.kernel.attestation import verify as verify_attestation
-from services.kernel.errors import ConfigError
+from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import read_all, read_one, send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.keys import load, public_key
@@ -118,6 +118,9 @@ def publish(
 ) -> None:
     """Approve as one person; with the second person's approval the records that differ go through the service again."""
     settings = load_settings()
+    published = file.with_name(file.name + ".published")
+    if published.exists():
+        raise RefusedError(f"`{published.name}` is there: this list went out; make a new one with `replay list`")
     try:
         listed = msgspec.json.decode(file.read_bytes(), type=Listed)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -136,7 +139,8 @@ def publish(
         if record is not None and record.value is not None:
             send(config, [(_again(record), record.partition)])
             sent += 1
-    file.rename(file.with_name(file.name + ".published"))
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=2) + b"\n")  # with both approvals
+    file.rename(published)
     print(f"{sent} of {len(listed.differences)} records sent again; the others are not retained any more")
 
 

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from services.cli import replay
 from services.cli.app import app
 from services.kernel import keys, ledger
+from services.kernel.errors import RefusedError
 from services.kernel.record import Inbound, Message, Outcome
+from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import OutcomeKind, Reason
 from services.ledger.store import Store
 from tests.ledger.helpers import NOW, append, record, url
@@ -99,3 +102,37 @@ def test_of_each_record_the_last_version_alone_is_listed_and_none_without_an_id(
     assert done.exit_code == 0, (done.output, done.exception)
     listed = orjson.loads((tmp_path / "r.json").read_bytes())
     assert (listed["records"], [one["offset"] for one in listed["differences"]]) == (4, [2])
+
+
+def test_a_list_that_went_out_keeps_both_approvals_and_goes_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.init_dev(tmp_path / "keys", [])
+    monkeypatch.setenv("SR_APPROVERS_FILE", str(tmp_path / "keys" / "approvers.yaml"))
+    monkeypatch.setenv("SR_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("SR_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    sent: list[object] = []
+    arrived = Inbound(FEED, 0, 7, NOW, None, SensitiveBytes(b"{}"))
+    monkeypatch.setattr(replay, "read_one", lambda *_, **__: arrived)
+    monkeypatch.setattr(replay, "send", lambda _, messages: sent.extend(messages))
+    one = replay.Difference(FEED, 0, 7, 1, None, "redacted", "redacted", True, (), ())
+    file = tmp_path / "r.json"
+    file.write_bytes(msgspec.json.encode(replay.Listed(1, (one,))))
+
+    def publish(person: str) -> Result:
+        key = str(tmp_path / "keys" / "approvers" / f"{person}.dev")
+        return CliRunner().invoke(
+            app, ["replay", "publish", str(file), "--by", person, "--key", key, "--reason", "the detector changed"]
+        )
+
+    assert publish("first-approver").exit_code == 0
+    signed_once = file.read_bytes()
+    done = publish("second-approver")
+    assert (done.exit_code, len(sent)) == (0, 1), (done.output, done.exception)
+    kept = orjson.loads((tmp_path / "r.json.published").read_bytes())
+    assert [approval["by"] for approval in kept["approvals"]] == ["first-approver", "second-approver"]
+    file.write_bytes(signed_once)
+    again = publish("second-approver").exception
+    assert isinstance(again, RefusedError)
+    assert "this list went out" in str(again)
+    assert len(sent) == 1
