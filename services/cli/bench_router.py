@@ -18,11 +18,12 @@ from services.cli.bench_parts import numbered, throughput
 from services.cli.pipeline import Pipeline
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
+from services.kernel.london import london_day
 from services.kernel.paths import ROOT
 from services.kernel.samples import load_samples
 from services.router import lint
 from services.router.facts import FEEDS, MARKERS, Facts, entity
-from services.router.partners import Partner, london_day
+from services.router.partners import Partner
 from services.router.profiles import load_profile
 from services.router.situation import Situation, World
 

@@ -11,11 +11,13 @@ from typing import Annotated
 import msgspec
 import typer
 
+from services.cli import policy_sign
 from services.cli.duty import By as Approver
 from services.cli.duty import File, Identity, Key, ProposalId
 from services.cli.sealed import NAME, Content, Desk, Signer, Terms, about
 from services.cli.unlock import Readers, read_identity
 from services.kernel import disclosure, keys, ledger
+from services.kernel.approvers import load_approvers
 from services.kernel.consent import (
     FIELD_PURPOSE,
     LONGEST,
@@ -31,6 +33,7 @@ from services.kernel.disclosure import Disclosure
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import read_all, send_together
 from services.kernel.kafka.topology import load_topology
+from services.kernel.london import london_day
 from services.kernel.proposal import Proposal
 from services.kernel.record import Message
 from services.kernel.settings import Settings, load_settings
@@ -39,6 +42,7 @@ from services.router.partners import load_partners
 app = typer.Typer(no_args_is_help=True)
 
 _NAME = "cli-consent"
+_NOT_RECALLED = "fields that were released to the case before are not recalled: ask the advocate"
 _REFERENCE = r"[A-Za-z0-9][A-Za-z0-9._/-]{2,63}"
 
 
@@ -130,7 +134,7 @@ def withdraw(
     agency: Agency, person: Person, recipient: Recipient, purpose: Purpose, by: By, scope: Scope = RECORD_SCOPE,
     reference: Reference = None,
 ) -> None:  # fmt: skip
-    """Record that a person no longer consents: the next batch stops, and the ledger asks for a recall.
+    """Record that a person no longer consents: the next batch stops, and a record's ledger entry asks for a recall.
 
     It is never earlier than the grant, whose clock may have run ahead of this one.
     """
@@ -140,7 +144,8 @@ def withdraw(
     now = _heard(settings.kafka_config(), _NAME).ends(said.about, now)
     said = msgspec.structs.replace(said, at=ledger.rfc3339(now))
     _send(settings, said, by, reference, now)
-    print(f"withdrawn for {recipient}; the ledger asks for the recall of what went there before")
+    after = "the ledger asks for the recall of what went there before" if scope == RECORD_SCOPE else _NOT_RECALLED
+    print(f"withdrawn for {recipient}; {after}")
 
 
 @app.command()
@@ -175,15 +180,22 @@ def _allowed(desk: Desk, asked: Disclosure, now: int) -> Content:
     """What leaves, if the consent holds now.
 
     Raises:
-        RefusedError: it does not, the recipient is no independent advocate, or the case is not known.
+        RefusedError: it does not, the recipient is no independent advocate or is closed, or the case is not known.
     """
     held = Book(_heard(desk.config, NAME).grants()).fields(asked.subject, now=now)
     wanted = asked.recipient, asked.purpose, asked.scope, asked.case
     if wanted not in {(grant.recipient, grant.purpose, grant.scope, grant.case) for grant in held}:
         raise RefusedError("not released: the person's consent does not hold now")
-    partner = load_partners(desk.settings.policies_dir / "partners.yaml").by_id.get(asked.recipient)
+    registry = load_partners(desk.settings.policies_dir / "partners.yaml")
+    partner = registry.by_id.get(asked.recipient)
     if partner is None or FIELD_PURPOSE not in partner.purposes:
         raise RefusedError(f"not released: `{asked.recipient}` is no independent advocate")
+    approvers = load_approvers(desk.settings.approvers_file)
+    against = registry.standings(london_day(now))[partner.id].closes
+    if partner.id in policy_sign.closed(read_all(desk.config, "control", name=NAME), approvers, now):
+        against.append("a signed manifest revokes it")
+    if against:
+        raise RefusedError(f"not released: `{partner.id}` is closed: " + "; ".join(against))
     if asked.case not in load_topology(desk.settings.topology_file).cases:
         raise RefusedError(f"not released: `cases` of the topology does not name `{asked.case}`")
     return Content(asked.topic, {"case": asked.case, "scope": asked.scope, "fields": msgspec.to_builtins(asked.fields)})
@@ -222,8 +234,10 @@ def _consent(
 
 
 def _send(settings: Settings, said: Consent, by: str, reference: str | None, now: int) -> None:
+    given = said.state == "given"
     entry = ledger.consent(
-        subject=said.subject, recipient=said.recipient, given=said.state == "given", by=by, reference=reference, now=now
-    )
+        subject=said.subject, recipient=said.recipient, purpose=said.purpose, scope=said.scope, given=given,
+        recall=not given and said.scope == RECORD_SCOPE, by=by, reference=reference, now=now,
+    )  # fmt: skip
     message = Message(TOPIC, said.key, msgspec.json.encode(said))
     send_together(settings.kafka_config(), [(message, 0), (entry, 0)], name=_NAME)

@@ -16,8 +16,8 @@ from services.cli.sealed import Content, Desk, Signer, Terms, about
 from services.cli.unlock import Readers, read_identity
 from services.kernel.duties import Duty, Route, load_duties
 from services.kernel.errors import RefusedError
-from services.kernel.notification import Notification, coarsened
-from services.kernel.proposal import Proposal
+from services.kernel.notification import coarsened
+from services.kernel.proposal import Proposal, people
 from services.kernel.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -74,7 +74,7 @@ def release(
     terms = Terms(duty.id, duty.instrument, duty.reference, duty.releasers or 2, duty.days or 0)
 
     def make(opened: Proposal, readers: Readers) -> Content:
-        done = coarsened(opened.notification(), _period(desk, duty.id, readers))
+        done = coarsened(opened.notification(), people(opened, _period(desk, duty.id, readers)))
         return Content(duty.topic or "", msgspec.to_builtins(done))
 
     print(desk.release(found, terms, Signer(by, key, reason, reference), file, make, int(time.time() * 1000)))
@@ -87,10 +87,10 @@ def _duty(settings: Settings, name: str) -> Duty:
     return duty
 
 
-def _period(desk: Desk, duty: str, readers: Readers) -> list[Notification]:
-    """Every notification that this identity opens, each with an entry of its own.
+def _period(desk: Desk, duty: str, readers: Readers) -> list[Proposal]:
+    """Every proposal that this identity opens, each with an entry of its own.
 
     One that it does not open makes cells smaller: more is dropped.
     """
     records = [record for record in desk.waiting() if about(record)["duty"] == duty]
-    return [opened.notification() for opened in desk.open(records, readers) if isinstance(opened, Proposal)]
+    return [opened for opened in desk.open(records, readers) if isinstance(opened, Proposal)]

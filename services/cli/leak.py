@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -34,6 +34,7 @@ from services.kernel.settings import Settings, load_settings
 from services.kernel.whole import demand_writable, write_whole
 from services.ledger import recall as recalls
 from services.ledger.store import Store
+from services.router.partners import ConsentRule, load_partners
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -213,10 +214,18 @@ def drill(
 def _due(settings: Settings, store: Store) -> list[recalls.Delivery]:
     with store.connection() as connection:
         found = {one.place: one for one in recalls.overtaken(connection)}
-        if asked := recalls.withdrawn(connection):
+        needing = _needing_consent(settings)
+        if asked := [one for one in recalls.withdrawn(connection) if needing(one[1])]:
             held = records_of(settings, {subject for subject, _, _ in asked})
             found |= {one.place: one for one in recalls.without_consent(connection, asked, held)}
     return list(found.values())
+
+
+def _needing_consent(settings: Settings) -> Callable[[str], bool]:
+    """Whether a partner's topic needs consent: to the others nothing went because of one. An unknown one needs it."""
+    partners = load_partners(settings.policies_dir / "partners.yaml").by_id
+    free = {partner.id for partner in partners.values() if partner.consent is ConsentRule.NONE}
+    return lambda id_: id_ not in free
 
 
 def records_of(settings: Settings, subjects: set[str], *, name: str = NAME) -> dict[str, set[str]]:

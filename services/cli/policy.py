@@ -20,11 +20,12 @@ from services.kernel.approvers import load_approvers
 from services.kernel.duties import load_duties
 from services.kernel.errors import ConfigError, Exit
 from services.kernel.kafka.topology import load_topology
+from services.kernel.london import london_day
 from services.kernel.paths import ROOT
 from services.kernel.settings import load_settings
 from services.router import lint
 from services.router.areas import load_areas
-from services.router.partners import load_partners, london_day
+from services.router.partners import load_partners
 from services.router.profiles import load_profile
 from services.router.prove import COMBINATIONS, Proof, prove, prove_sharing
 from services.router.prove_sealed import prove_cells, prove_reach
@@ -239,22 +240,30 @@ def sign_(
     revoke: Annotated[
         list[str] | None, typer.Option("--revoke", help="First person: partner that closes at once; may be repeated.")
     ] = None,
+    restore: Annotated[
+        list[str] | None, typer.Option("--restore", help="First person: revoked partner that opens again.")
+    ] = None,
     policies: Policies = _POLICIES,
 ) -> None:
     """Sign the policy set of a folder. The first person makes the manifest, the second signs the same one."""
     if manifest.exists():
         held = policy_sign.load(manifest)
-        if sequence is not None or effective_from is not None or revoke:
+        if sequence is not None or effective_from is not None or revoke or restore:
             raise ConfigError("manifest", [f"`{manifest.name}` is there: the second person changes nothing of it"])
     else:
         if sequence is None:
             raise ConfigError("manifest", [f"`{manifest.name}` is not there: the first person gives `--sequence`"])
         if found := lint.faults(policies, _SCHEMAS):
             raise ConfigError("policy set", found)
-        held = policy_sign.start(policies, sequence=sequence, effective_from=effective_from, revoked=revoke or [])
+        held = policy_sign.start(
+            policies, sequence=sequence, effective_from=effective_from, revoked=revoke or [], restored=restore or []
+        )
     signed = policy_sign.add(held, policies, policy_sign.private_key(key), by=by, reason=reason, reference=reference)
     policy_sign.save(manifest, signed)
     print(f"manifest {signed.sequence}: set {signed.sha256[:16]}, from {signed.effective_from}")
+    for what, partners in (("revokes", signed.revoked), ("restores", signed.restored)):
+        if partners:
+            print(f"{what} {', '.join(partners)}")
     print(f"signed by {', '.join(approval.by for approval in signed.approvals)}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,18 +18,29 @@ from services.kernel.kafka.reader import read_all, send
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Inbound, Message
 from services.kernel.whole import write_whole
-from services.router.manifest import Manifest, read_manifest, set_hash
+from services.router.manifest import Manifest, accept, in_force, read_manifest, revoked, set_hash
+from services.router.partners import load_partners
 
 
 def start(
-    policies: Path, *, sequence: int, effective_from: datetime | None, revoked: list[str], profile: str = "default"
-) -> Manifest:
-    """A manifest of the set in `policies`, not signed yet; without a time it is in force at once."""
+    policies: Path, *, sequence: int, effective_from: datetime | None, revoked: list[str],
+    restored: Sequence[str] = (), profile: str = "default",
+) -> Manifest:  # fmt: skip
+    """A manifest of the set in `policies`, not signed yet; without a time it is in force at once.
+
+    Raises:
+        ConfigError: a partner that is revoked or restored is not in the set, or is both.
+    """
+    known = load_partners(policies / "partners.yaml").by_id
+    faults = [f"`{id_}` is no partner of `partners.yaml`" for id_ in sorted({*revoked, *restored} - known.keys())]
+    faults += [f"`{id_}` is both revoked and restored" for id_ in sorted({*revoked} & {*restored})]
+    if faults:
+        raise ConfigError("manifest", faults)
     moment = effective_from.replace(tzinfo=effective_from.tzinfo or UTC) if effective_from else None
     now = int(time.time() * 1000) if moment is None else int(moment.timestamp() * 1000)
     return Manifest(
         sequence=sequence, sha256=set_hash(policies), profile=profile, effective_from=rfc3339(now),
-        revoked=tuple(sorted(set(revoked))),
+        revoked=tuple(sorted(set(revoked))), restored=tuple(sorted(set(restored))),
     )  # fmt: skip
 
 
@@ -90,7 +101,8 @@ def publish(config: Mapping[str, str], manifest: Manifest, approvers: Mapping[st
         SafeReportingError: the broker is not reached or refuses.
     """
     demand(manifest.request, manifest.approvals, approvers=approvers, now=int(time.time() * 1000))
-    last = max(map(_sequence, read_all(config, "control", name="cli-operator")), default=0)
+    heard = map(_manifest, read_all(config, "control", name="cli-operator"))
+    last = max((found.sequence for found in heard if found is not None), default=0)
     if manifest.sequence <= last:
         raise RefusedError(
             f"manifest {manifest.sequence} is not above the last one, {last}: going back is a new number"
@@ -98,9 +110,15 @@ def publish(config: Mapping[str, str], manifest: Manifest, approvers: Mapping[st
     send(config, [(Message("control", manifest.key, orjson.dumps(msgspec.to_builtins(manifest))), 0)])
 
 
-def _sequence(record: Inbound) -> int:
-    value = record.value
+def closed(records: Iterable[Inbound], approvers: Mapping[str, Approver], now: int) -> frozenset[str]:
+    """Partners that the manifests among `records` of `control` close at `now` (milliseconds since the epoch)."""
+    said = [(found, record.timestamp) for record in records if (found := _manifest(record)) is not None]
+    held, _ = accept(said, approvers)
+    return revoked(held, in_force(held, rfc3339(now)))
+
+
+def _manifest(record: Inbound) -> Manifest | None:
     try:
-        return read_manifest(value.reveal()).sequence if value is not None else 0
+        return read_manifest(record.value.reveal()) if record.value is not None else None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return 0
+        return None

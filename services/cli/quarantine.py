@@ -89,6 +89,8 @@ def release(position: Position, identity: Identity, by: By, why: Ground, second:
     For a record that a mended deployment can read: a schema that was missing, a limit that was raised.
     """
     settings = load_settings()
+    if _metadata(_at(settings, position))["source"].startswith("redacted/"):
+        raise RefusedError("the router set it aside: its agency's record goes through the redactor again with `replay`")
     record, held = _opened(settings, position, identity, Readers(by.strip(), why.value, second, second_key))
     if held.texts or held.value is None:
         raise RefusedError("only a text of it is held: the record itself went on long ago")

@@ -26,7 +26,7 @@ from services.kernel.approval import Approval, Request, demand, sign
 from services.kernel.approvers import load_approvers
 from services.kernel.attestation import HEADER, AttestationError, Claims
 from services.kernel.attestation import verify as verify_attestation
-from services.kernel.errors import ConfigError
+from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import read_all, read_one, send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.keys import load, public_key
@@ -82,7 +82,9 @@ def list_(
 ) -> None:
     """Run retained records through the detector and policy of this deployment, and list what would be otherwise.
 
-    Listed are positions, pseudonyms, outcomes and partners; no content. Canaries are left out.
+    Listed are positions, pseudonyms, outcomes and partners; no content. Of each record its last retained version alone
+    is compared: an older one would go out as the newest. Canaries are left out, and what has no record id: it would go
+    out as one more record.
     """
     settings = load_settings()
     if file.exists():
@@ -93,16 +95,18 @@ def list_(
     with tempfile.TemporaryDirectory() as folder:
         again = _Again(settings, Path(folder))
         then = _Then(settings)
-        found, count = [], 0
+        last: dict[str, tuple[int, int, Difference | None]] = {}
+        count = 0
         for topic in wanted:
             for record in read_all(settings.kafka_config(), topic, name=NAME, deadline=3600.0):
                 made = again.run(record)
                 if made[0].canary or then.planted(record):
                     continue
                 count += 1
-                if (difference := then.compare(record, *made)) is not None:
-                    found.append(difference)
-    listed = Listed(count, tuple(found))
+                name, at = then.name(record, made[0]), (record.timestamp, record.offset)
+                if name is not None and at >= last.get(name, at)[:2]:
+                    last[name] = *at, None if _nameless(made[2]) else then.compare(record, *made)
+    listed = Listed(count, tuple(found for _, _, found in last.values() if found is not None))
     _write(file, listed)
     _show(listed)
 
@@ -116,6 +120,9 @@ def publish(
 ) -> None:
     """Approve as one person; with the second person's approval the records that differ go through the service again."""
     settings = load_settings()
+    published = file.with_name(file.name + ".published")
+    if published.exists():
+        raise RefusedError(f"`{published.name}` is there: this list went out; make a new one with `replay list`")
     try:
         listed = msgspec.json.decode(file.read_bytes(), type=Listed)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -134,7 +141,8 @@ def publish(
         if record is not None and record.value is not None:
             send(config, [(_again(record), record.partition)])
             sent += 1
-    file.rename(file.with_name(file.name + ".published"))
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=2) + b"\n")  # with both approvals
+    file.rename(published)
     print(f"{sent} of {len(listed.differences)} records sent again; the others are not retained any more")
 
 
@@ -146,6 +154,11 @@ def _again(record: Inbound) -> Message:
     headers = tuple((name, value.reveal()) for name, value in record.headers if value is not None)
     key = record.key.reveal() if record.key is not None else None
     return Message(record.topic, key, record.value.reveal() if record.value is not None else None, headers)
+
+
+def _nameless(redacted: Message | None) -> bool:
+    """Whether the record is named after its position, for want of an id: at another position it is another record."""
+    return redacted is not None and redacted.key == dict(redacted.headers).get("ce_id")
 
 
 class _Again:
@@ -209,6 +222,11 @@ class _Then:
     def planted(self, record: Inbound) -> bool:
         """Whether it was handled as a canary; today's deployment may not know it for one."""
         return (record.topic, record.partition, record.offset) in self._planted
+
+    def name(self, record: Inbound, redacted: Outcome) -> str | None:
+        """The record's pseudonym, by today's redactor or as it was handled; None where neither could read it."""
+        entry = self._entries.get((record.topic, record.partition, record.offset))
+        return redacted.record or (entry[2] if entry is not None else None)
 
     def compare(
         self, record: Inbound, redacted: Outcome, routed: Outcome | None, sent: Message | None

@@ -10,7 +10,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -21,6 +21,7 @@ from msgspec import Meta
 from services.kernel.errors import RefusedError
 from services.kernel.jsonio import canonical
 from services.kernel.ledger import PersonId, Reference, check, rfc3339
+from services.kernel.london import london_day
 
 #: Longest time between a signature and its use.
 LONGEST = timedelta(days=14)
@@ -31,13 +32,16 @@ Word = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
 class Approver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """One person who may approve: which actions, with which public key (hex), on which days (both ends included)."""
+    """One person who may approve: which actions, with which public key (hex), on which days.
+
+    The days are Europe/London, both ends included.
+    """
 
     id: PersonId
     actions: tuple[Word, ...]
     key: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-    from_: str
-    until: str
+    from_: date
+    until: date
 
 
 class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,8 +58,8 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def id(self) -> str:
-        """Names this approval, so that it can be used once."""
-        return hashlib.sha256(self.signature.encode()).hexdigest()[:32]
+        """Names this approval, so that it can be used once: of its bytes, for several texts decode to the same."""
+        return hashlib.sha256(_unb64(self.signature)).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ def _of_the_person(approval: Approval, approvers: Mapping[str, Approver], now: i
     faults = []
     if approval.action not in person.actions:
         faults.append(f"is by a person who may not approve `{approval.action}`")
-    if not person.from_ <= rfc3339(now)[:10] <= person.until:
+    if not person.from_ <= london_day(now) <= person.until:
         faults.append("is by a person whose time as approver is over or has not begun")
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(person.key)).verify(

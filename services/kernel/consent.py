@@ -1,7 +1,8 @@
 """Consent: what one person allowed one recipient, for one purpose and one scope.
 
 Absent unless recorded, never inferred. The last word counts: a withdrawal is a value and wins over a grant of the
-same time. A grant counts only if it was taken as it must be; any doubt makes it absent.
+same time, and over one that stands before it on the topic, whatever the clocks of the two who sent them said. A grant
+counts only if it was taken as it must be; any doubt makes it absent.
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ class Register:
     """The last grant and the last withdrawal of each key, in the order of the topic."""
 
     def __init__(self) -> None:
-        self._given: dict[Key, Consent] = {}
-        self._withdrawn: dict[Key, int] = {}
+        self._given: dict[Key, tuple[Consent, int]] = {}
+        self._withdrawn: dict[Key, tuple[int, int]] = {}  # the latest time that was said, and the last offset
         self.offset = -1
 
     def hear(self, value: bytes | None, offset: int) -> bool:
@@ -151,9 +152,9 @@ class Register:
         if at is None:
             return False
         if consent.state == "withdrawn":
-            self._withdrawn[consent.about] = max(at, self._withdrawn.get(consent.about, at))
+            self._withdrawn[consent.about] = max(at, self._withdrawn.get(consent.about, (at, offset))[0]), offset
         else:
-            self._given[consent.about] = consent
+            self._given[consent.about] = consent, offset
         return True
 
     def ends(self, about: Key, now: int) -> int:
@@ -165,11 +166,14 @@ class Register:
         return max(now, (milliseconds(given.at) or now) if given is not None else now)
 
     def grants(self) -> list[Grant]:
-        """Every grant that counts: taken as it must be, and later than the last withdrawal."""
+        """Every grant that counts: taken as it must be, and later than the last withdrawal by time and on the topic."""
         found = []
-        for about, consent in self._given.items():
+        for about, (consent, offset) in self._given.items():
             begins, ends = milliseconds(consent.at), milliseconds(consent.expires or "")
-            if begins is None or ends is None or faults(consent) or begins <= self._withdrawn.get(about, -1):
+            if begins is None or ends is None or faults(consent):
+                continue
+            withdrawn, after = self._withdrawn.get(about, (-1, -1))
+            if begins <= withdrawn or offset < after:
                 continue
             found.append(Grant(*about, begins, ends, consent.case))
         return found

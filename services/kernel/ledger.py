@@ -260,18 +260,22 @@ def receipt(partner: str, *, reference: str, by: str, now: int) -> Message:
     )  # fmt: skip
 
 
-def consent(*, subject: str, recipient: str, given: bool, by: str, reference: str | None, now: int) -> Message:
-    """The entry of a consent that was recorded or withdrawn; a withdrawal asks for the recall of what went before.
+def consent(
+    *, subject: str, recipient: str, purpose: str, scope: str, given: bool, recall: bool, by: str,
+    reference: str | None, now: int,
+) -> Message:  # fmt: skip
+    """The entry of a consent that was recorded or withdrawn.
 
     Args:
         subject: pseudonym of the person.
+        recall: it asks for the recall of what went before.
         by: the identifier of who recorded it.
     """
     why = "consent_given" if given else "consent_withdrawn"
-    more = ({"reference": reference} if reference else {}) | ({} if given else {"asks": "recall"})
+    more = ({"reference": reference} if reference else {}) | ({"asks": "recall"} if recall else {})
     return _by_hand(
-        "consent", Operation.COLLECTION, f"{subject}/{recipient}/{why}/{by}", now,
-        by=by, why=why, subject=subject, recipient=recipient, **more,
+        "consent", Operation.COLLECTION, f"{subject}/{recipient}/{purpose}/{scope}/{why}/{by}", now,
+        by=by, why=why, subject=subject, recipient=recipient, purpose=purpose, scope=scope, **more,
     )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def coarsened(wanted: Notification, period: Iterable[Notification]) -> Notificat
     """`wanted` without the fields that fewer than `FEWEST` people of its quarter share.
 
     Args:
-        period: every notification of the quarter, `wanted` among them, before anything was dropped.
+        period: one notification of each person of the quarter, `wanted` among them, before anything was dropped.
     """
     held = [one for one in period if one.quarter == wanted.quarter]
     dropped: dict[str, None] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 
 import msgspec
 
@@ -18,19 +19,23 @@ from services.kernel.sealing import Sealer
 TOPIC = "duty.proposal"
 
 
-class Proposal(msgspec.Struct, frozen=True):
-    """What is sealed: the content, and a salt so that its hash tells nothing."""
+class Proposal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is sealed: the content, and a salt so that its hash tells nothing.
+
+    `subject` is the keyed hash of the person whom a duty is about; empty where the form has no id of theirs.
+    """
 
     kind: str
     id: str
     salt: str
     content: bytes
+    subject: str = ""
 
     @classmethod
-    def of(cls, content: Notification | Disclosure, *, id_: str) -> Proposal:
+    def of(cls, content: Notification | Disclosure, *, id_: str, subject: str = "") -> Proposal:
         """A proposal with a salt of its own."""
         kind = notification.DUTY if isinstance(content, Notification) else disclosure.KIND
-        return cls(kind, id_, secrets.token_hex(16), canonical(msgspec.to_builtins(content)))
+        return cls(kind, id_, secrets.token_hex(16), canonical(msgspec.to_builtins(content)), subject)
 
     @property
     def sha256(self) -> str:
@@ -54,9 +59,20 @@ class Proposal(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.content, type=Disclosure)
 
 
-def propose(content: Notification | Disclosure, *, id_: str, now: int, sealer: Sealer) -> Message:
+def people(wanted: Proposal, period: Iterable[Proposal]) -> list[Notification]:
+    """One notification of each person and quarter, of forms under a duty; `wanted` stands for its own person.
+
+    A form that is sent again is no further person, and all forms without a person's id count as one.
+    """
+    held = {(one.subject, one.notification().quarter): one.notification() for one in (*period, wanted)}
+    return list(held.values())
+
+
+def propose(
+    content: Notification | Disclosure, *, id_: str, now: int, sealer: Sealer, subject: str = ""
+) -> Message:  # fmt: skip
     """The sealed proposal as a message; its headers say of which kind, which, since when, and the salted hash."""
-    made = Proposal.of(content, id_=id_)
+    made = Proposal.of(content, id_=id_, subject=subject)
     headers = (
         ("sr-duty", made.kind.encode()),
         ("sr-proposal", id_.encode()),

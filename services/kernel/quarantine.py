@@ -62,13 +62,17 @@ def outcome(
     plan: str | None = None,
     versions: tuple[tuple[str, str], ...] = (),
     planted: bool = False,
+    source: tuple[str, int, int] | None = None,
 ) -> Outcome:
     """The outcome of a record that is set aside whole; the exact reason is sealed, the safety desk is told at once.
 
     Of one that was `planted` it is not: nobody is in danger, and there is no source to look at.
+
+    Args:
+        source: topic, partition and offset of the agency's record, where `record` was made of it.
     """
     hold = safety.hold(
-        (record.topic, record.partition, record.offset),
+        source or (record.topic, record.partition, record.offset),
         record.timestamp,
         reason,
         agency=agency,

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.kernel.consent import RECORD_SCOPE
 from services.ledger import tables
 from services.ledger.entries import HOUR_MS
 from services.ledger.search import Found, Query, search
@@ -100,12 +101,12 @@ def overtaken(connection: Connection) -> list[Delivery]:
 
 
 def withdrawn(connection: Connection) -> list[tuple[str, str, str]]:
-    """(subject, recipient, time) of each consent that was withdrawn and asks for a recall."""
+    """(subject, recipient, time) of each consent to the record that was withdrawn and asks for a recall."""
     return [
         (found.entry["subject"], found.entry["recipient"], found.entry["time"])
         for found in search(connection, Query(service="consent"))
         if found.entry is not None
-        and found.entry.get("asks") == "recall"
+        and (found.entry.get("asks"), found.entry.get("scope", RECORD_SCOPE)) == ("recall", RECORD_SCOPE)
         and {"subject", "recipient"} <= found.entry.keys()
     ]
 

@@ -14,6 +14,8 @@ from services.redactor.roles import ADULT, Attribution
 from services.redactor.text import words
 
 FEED = "nrm"
+#: Where the form holds the adult whom it is about.
+VICTIM = "/potentialVictim"
 _FORM = "duty_to_notify"
 #: What names, locates or numbers somebody: none of it may stand in a notification.
 _IDENTIFYING = frozenset(
@@ -36,7 +38,7 @@ def notify(value: dict[str, Any], plan: Plan, who: Attribution) -> Notification 
     made = referral.get("madeAt")
     if plan.feed != FEED or referral.get("form") != _FORM or not isinstance(made, str):  # 1
         return None
-    ages = [one.age for one in who.persons if one.pointer == "/potentialVictim"]
+    ages = [one.age for one in who.persons if one.pointer == VICTIM]
     if referral.get("adult") is not True or who.child or any(age is not None and age < ADULT for age in ages):  # 2
         return None
     age = next((age for age in ages if age is not None), None)

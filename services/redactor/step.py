@@ -25,7 +25,7 @@ from services.kernel.tally import Counter
 from services.kernel.vocabulary import OutcomeKind, Reason, Role
 from services.redactor.disclose import disclosures
 from services.redactor.headers import REDACTED, Envelope, place, read_headers, redacted_headers
-from services.redactor.notify import notify
+from services.redactor.notify import VICTIM, notify
 from services.redactor.risk import add_risk
 from services.redactor.roles import Attribution, attribute
 from services.redactor.traverse import Redaction, Traversed, traverse
@@ -230,7 +230,9 @@ class RedactorStep:
         key, agency = self._secrets.pseudonym, accepted.envelope.agency
         if (due := notify(accepted.value, accepted.plan, who)) is not None:
             id_ = pseudonym(key, "duty", name)
-            yield propose(due, id_=id_, now=record.timestamp, sealer=self._sealer)
+            person = next((one.id for one in who.persons if one.pointer == VICTIM and one.id), None)
+            subject = pseudonym(key, "duty", agency, person) if person else ""
+            yield propose(due, id_=id_, now=record.timestamp, sealer=self._sealer, subject=subject)
         book = self._book(batch)
         if not book.asks_for_fields:
             return

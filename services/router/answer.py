@@ -34,7 +34,7 @@ def ask(
     *,
     standing: Standing,
     started: frozenset[str],
-    consent_given: bool,
+    consented: frozenset[str],
     residual: bool,
     holds: Holds,
 ) -> Answer:
@@ -43,13 +43,14 @@ def ask(
     Args:
         standing: what holds for the partner on the day.
         started: codes of the boroughs that are in the pilot on that day.
+        consented: purposes for which the consent is recorded.
         holds: what the partner's view of this feed has room for.
     """
     refused: Answer | None = None
     for purpose in partner.purposes:
         facts = facts_of(
             partner, purpose, claims, standing=standing, pilot_started=claims.area in started,
-            consent_given=consent_given, residual=residual, holds=holds,
+            consent_given=purpose in consented, residual=residual, holds=holds,
         )  # fmt: skip
         answer = Answer(partner, purpose, facts, policies.decide(partner.id, partner.view, facts))
         if answer.ruling.allowed:

@@ -41,9 +41,10 @@ class SwitchingStep:
         place = sha256, batch.facts["profile"]
         if place not in self._steps:
             folder = self._sets.folder(sha256)
-            if folder is None:
-                raise LookupError("the policy set in force is not here any more")
-            self._steps[place] = _step(self._settings, folder, place[1])
+            step = _step(self._settings, folder, place[1]) if folder else None
+            if step is None or self._sets.folder(sha256) != folder:
+                raise LookupError("the policy set in force is not here any more, or changed while it was read")
+            self._steps[place] = step
         return self._steps[place]
 
 

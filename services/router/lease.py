@@ -45,8 +45,8 @@ class PolicySets:
         self._sound: dict[tuple[str, str], bool] = {}
 
     def folder(self, sha256: str) -> Path | None:
-        """Where the set with this hash is; None where it is not, or is another."""
-        if sha256 == self._own_hash:
+        """Where the set with this hash is now; None where it is not, or a file of it was changed."""
+        if sha256 == self._own_hash and set_hash(self._own) == sha256:
             return self._own
         folder = self._others / sha256 if self._others else None
         return folder if folder is not None and folder.is_dir() and set_hash(folder) == sha256 else None
@@ -98,7 +98,7 @@ class ControlLease:
         2. The gate must be open.
         3. Find the manifest in force; its set must be here. Where it is faulty, the last good one holds, unless a
            later manifest is in doubt: an older set must not come back because a person left the file of approvers.
-        4. Close revoked partners, those of manifests to come too, and what detectors wrote that leaked.
+        4. Close partners revoked and not restored, by manifests to come too, and what detectors wrote that leaked.
         5. Put the consents where the step process finds them.
 
         Raises:
@@ -115,7 +115,7 @@ class ControlLease:
             if manifest.sequence > current.sequence:
                 self._sets.sound(manifest)  # the next set is tried before its time
         held = self._good(current)
-        if held is None:
+        if held is None or self._sets.folder(held.sha256) is None:  # a step that starts anew loads it again
             return self._closed("policy_set_missing")
         if self._doubted >= held.sequence:
             return self._closed("approver_unknown")

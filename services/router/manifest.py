@@ -26,13 +26,17 @@ Slug = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One policy set put in force. `effective_from` is RFC 3339 UTC; `revoked` partners close at once."""
+    """One policy set put in force. `effective_from` is RFC 3339 UTC.
+
+    `revoked` partners close at once, and stay closed until a later manifest that is in force names them as `restored`.
+    """
 
     sequence: Annotated[int, Meta(ge=1)]
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
     profile: Slug
     effective_from: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$")]
     revoked: tuple[Slug, ...] = ()
+    restored: tuple[Slug, ...] = ()
     approvals: tuple[Approval, ...] = ()
     v: Literal[1] = 1
     kind: Literal["policy"] = "policy"
@@ -42,6 +46,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What the two persons approve: everything but their approvals."""
         fields = msgspec.to_builtins(self)
         del fields["approvals"]
+        if not self.restored:
+            del fields["restored"]  # so that what was signed before there was such a field stays good
         return Request(ACTION, hashlib.sha256(canonical(fields)).hexdigest())
 
     @property
@@ -121,6 +127,11 @@ def in_force(manifests: Iterable[Manifest], stamp: str) -> Manifest | None:
 
 
 def revoked(manifests: Iterable[Manifest], current: Manifest | None) -> frozenset[str]:
-    """Partners that are closed: by the manifest in force, and at once by every later one."""
+    """Partners that are closed: at once by any manifest, until one above it is in force and restores them."""
     number = current.sequence if current else 0
-    return frozenset(partner for m in manifests if m.sequence >= number for partner in m.revoked)
+    closed: set[str] = set()
+    for manifest in sorted(manifests, key=lambda manifest: manifest.sequence):
+        if manifest.sequence <= number:
+            closed -= set(manifest.restored)
+        closed |= set(manifest.revoked)
+    return frozenset(closed)

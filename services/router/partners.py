@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
 
 from services.kernel import policy_file
 from services.kernel.errors import ConfigError
+from services.kernel.london import london
 from services.kernel.policy_file import Strict
 
 SCHEMA_ID = "urn:safe-reporting:partners:1.0"
@@ -147,6 +147,18 @@ class Standing(msgspec.Struct, frozen=True):
     access: Access
     access_review: bool
 
+    @property
+    def closes(self) -> list[str]:
+        """Why nothing may go to the partner, whatever the record says; empty where nothing stands against it."""
+        checks = (
+            (self.agreement, "its agreement is not in force"),
+            (self.attestation, "its attestation ran out"),
+            (self.review, "the review of its agreement is overdue"),
+            (self.access is Access.NONE, "immigration staff reach its systems, or may"),
+            (self.access_review, "the review of who reaches its systems ran out"),
+        )
+        return [why for holds, why in checks if not holds]
+
 
 class Registry:
     """All partners, checked; `digest` names this version in every decision."""
@@ -191,11 +203,6 @@ class Registry:
         )
 
 
-def london_day(milliseconds: int) -> date:
-    """The Europe/London day of a UTC time in milliseconds since the epoch."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone(_london()).date()
-
-
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the registry file, as it stands in `policies/partners.schema.json`."""
     return policy_file.json_schema(PartnersFile, identifier=SCHEMA_ID, title="Partners of safe-reporting")
@@ -211,7 +218,7 @@ def load_partners(path: Path) -> Registry:
     faults = [fault for partner in partners for fault in _faults_of(partner)] + _faults_between(partners)
     if faults:
         raise ConfigError(f"partners `{path.name}`", faults)
-    _london()
+    london()
     return Registry(partners)
 
 
@@ -259,10 +266,3 @@ def _faults_between(partners: tuple[Partner, ...]) -> list[str]:
                 faults.append(f"partner `{partner.id}`: `{what}` is used by another partner")
             seen.add(value)
     return faults
-
-
-def _london() -> ZoneInfo:
-    try:
-        return ZoneInfo("Europe/London")
-    except ZoneInfoNotFoundError as error:
-        raise ConfigError("clock", ["time zone data for Europe/London is not installed"]) from error

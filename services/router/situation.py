@@ -99,7 +99,7 @@ class World:
         """The answer to every partner whose agreement names the agency and the feed, by id.
 
         Args:
-            consents: partners for which the person's consent is recorded.
+            consents: partners for which the person's consent is recorded, for each of their purposes.
         """
         claims = situation.claims(self.areas)
         standings, started = self.registry.standings(self.day), self.areas.started(self.day)
@@ -108,7 +108,7 @@ class World:
             view = self.views.get(partner.view, situation.feed)
             found[partner.id] = ask(
                 self.policies, partner, claims, standing=standings[partner.id], started=started,
-                consent_given=partner.id in consents, residual=situation.residual,
+                consented=frozenset(partner.purposes if partner.id in consents else ()), residual=situation.residual,
                 holds=view.holds if view else Holds(),
             )  # fmt: skip
         return found

@@ -19,13 +19,14 @@ from services.kernel.detail import Detail, seal_detail
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import BadJson, canonical, parse
 from services.kernel.ledger import rfc3339
+from services.kernel.london import london_day
 from services.kernel.record import Batch, Decision, Inbound, Message, Outcome
 from services.kernel.sealing import Sealer
 from services.kernel.vocabulary import OutcomeKind, Reason, Risk
 from services.router.answer import Answer, ask
 from services.router.areas import Areas, load_areas
 from services.router.headers import PartnerKeys, partner_headers
-from services.router.partners import ConsentRule, Partner, Registry, Standing, load_partners, london_day
+from services.router.partners import ConsentRule, Partner, Registry, Standing, load_partners
 from services.router.policy import Policies
 from services.router.profiles import load_profile
 from services.router.residual import Find, Leaf, Residual, Vouchers, load_residual
@@ -43,7 +44,8 @@ _NAMED = {"sequence": "policy-sequence", "consent_offset": "consent-offset"}
 #: The error of a denial because the view is missing or does not validate.
 VIEW_INVALID = "view invalid"
 
-#: Nothing of such a record reaches anybody, and not because a policy wants it so: the safety desk is told.
+#: Nothing of such a record reaches anybody, and not because a policy wants it so: the safety desk is told. So it is of
+#: one whose borough is not known, and of one that no partner subscribes to.
 HELD_WHOLE = frozenset({Reason.RESIDUAL, Reason.VIEW_INVALID, Reason.POLICY_ERROR, Reason.DETECTOR_REFUSED})
 
 
@@ -159,18 +161,16 @@ class RouterStep:
         return _watched(done, claims.canary) if claims.canary is not None else done  # 7
 
     def quarantine(self, record: Inbound, reason: Reason) -> Outcome:
-        """The outcome of a record that is set aside whole."""
-        return quarantine.outcome(
-            record, reason, sealer=self._sealer, versions=self._versions, planted=self._planted(record)
-        )
-
-    def _planted(self, record: Inbound) -> bool:
-        """Whether the redactor says so under its signature."""
+        """The outcome of a record that is set aside whole; whose it is, the redactor says under its signature."""
         data = record.value.reveal() if record.value is not None else b""
         try:
-            return verify(record.header(HEADER), data, self._attest_keys).canary is not None
+            claims = verify(record.header(HEADER), data, self._attest_keys)
         except AttestationError:
-            return False
+            return quarantine.outcome(record, reason, sealer=self._sealer, versions=self._versions)
+        return quarantine.outcome(
+            record, reason, sealer=self._sealer, versions=self._versions, agency=claims.agency, feed=claims.feed,
+            source=claims.source, planted=claims.canary is not None,
+        )  # fmt: skip
 
     def _at(self, batch: Batch) -> Moment:
         """The moment of a batch. It never goes back: what has run out stays closed."""
@@ -215,16 +215,19 @@ class RouterStep:
     def _decide(self, partner: Partner, claims: Claims, moment: Moment, *, residual: bool) -> Answer:
         """The first of the partner's purposes that policy permits, or the answer to its first."""
         about = (claims.feed, claims.area, claims.roles, claims.markers, claims.protected, claims.child, claims.held)
-        consent = partner.consent is ConsentRule.REQUIRED and any(
-            moment.book.given(claims.subjects, partner.id, purpose, now=moment.now) for purpose in partner.purposes
+        consented = frozenset(
+            purpose
+            for purpose in partner.purposes
+            if partner.consent is ConsentRule.REQUIRED
+            and moment.book.given(claims.subjects, partner.id, purpose, now=moment.now)
         )
-        key = (partner.id, residual, consent, *about)
+        key = (partner.id, residual, consented, *about)
         known = moment.answers.get(key)
         if known is None:
             view = self._rules.views.get(partner.view, claims.feed)
             known = ask(
                 self._rules.policies, partner, claims, standing=moment.standings[partner.id], started=moment.started,
-                consent_given=consent, residual=residual, holds=view.holds if view else Holds(),
+                consented=consented, residual=residual, holds=view.holds if view else Holds(),
             )  # fmt: skip
             if len(moment.answers) < _ANSWERS:
                 moment.answers[key] = known
@@ -254,7 +257,8 @@ class RouterStep:
         marks = tuple((find.pointer, "residual", find.why, find.start, find.end) for find in finds)
         detail = seal_detail(Detail(reason=reason.value, masks=marks), self._sealer)
         alerts: tuple[Message, ...] = ()
-        if claims and reason in HELD_WHOLE:
+        unseen = claims is not None and (claims.area == "unknown" or not answers)  # nobody can be meant to get it
+        if claims and (reason in HELD_WHOLE or unseen):
             about = {"agency": claims.agency, "feed": claims.feed}
             alerts = (safety.hold(claims.source, moment.now, reason, risk=risk, **about),)
         return self._outcome(

@@ -8,16 +8,19 @@ only the clauses stay that held no mask ("knife in the car").
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from services.kernel.mask import TOKEN
 
 #: What is left of a sentence stays when it has more words than this: "he said he would if she rang the police".
 _FEWEST = 6
-_CLAUSE = re.compile(r"(?<=[,;])\s+|\s+[–-]\s+")
-_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*\n\s*")
-_MASK = re.compile(r"[\s,:(\[\"'&/–-]*" + re.escape(TOKEN) + r"(?:[\s,)\]\"'&/–-]|" + re.escape(TOKEN) + ")*")
-_SPACE = re.compile(r"\s+(?=[.!?;,])")
+#: A run of blanks is looked at from its beginning alone: from each of them, a long run would take time by its square.
+_CLAUSE = re.compile(r"(?<=[,;])\s+|(?<!\s)\s+[–-]\s+")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<!\s)\s*\n\s*")
+_SPACE = re.compile(r"(?<!\s)\s+(?=[.!?;,])")
+#: Taken out with a mask, beside blanks: what stands before it, and what behind.
+_BEFORE, _BEHIND = frozenset(",:([\"'&/–-"), frozenset(",)]\"'&/–-")
 _WORD = re.compile(r"\w+")
 
 
@@ -43,7 +46,7 @@ def shorten(text: str) -> Shortened:
     for sentence in _SENTENCE.split(text):  # 1
         pieces = [sentence] if sentence else []
         if TOKEN in sentence:  # 2
-            pieces = [_SPACE.sub("", piece).strip() for piece in _MASK.split(sentence)]
+            pieces = [_SPACE.sub("", piece).strip() for piece in _between_masks(sentence)]
             pieces = [piece for piece in pieces if piece]
             if sum(len(_WORD.findall(piece)) for piece in pieces) <= _FEWEST:
                 clauses = [clause.rstrip(",;.!?") for clause in _CLAUSE.split(sentence) if TOKEN not in clause]
@@ -62,3 +65,15 @@ def shorten(text: str) -> Shortened:
             missing = False
         missing = missing or sentence.endswith(TOKEN)
     return Shortened("".join(parts), tuple(joins))
+
+
+def _between_masks(sentence: str) -> Iterator[str]:
+    """What stands before, between and behind the masks, without the marks around them."""
+    pieces = sentence.split(TOKEN)
+    for number, piece in enumerate(pieces):
+        begins, ends = 0, len(piece)
+        while number and begins < ends and (piece[begins].isspace() or piece[begins] in _BEHIND):
+            begins += 1
+        while number < len(pieces) - 1 and begins < ends and (piece[ends - 1].isspace() or piece[ends - 1] in _BEFORE):
+            ends -= 1
+        yield piece[begins:ends]

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -81,6 +82,21 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "manifest.json").unlink()
     (folder / "approvers" / "first-approver.dev").write_text("short")
     assert isinstance(sign(folder, "first-approver", "--sequence", "7").exception, ConfigError)
+
+
+def test_a_partner_that_is_revoked_or_restored_is_one_of_the_set(folder: Path) -> None:
+    for more in (["--revoke", "housing-mg"], ["--restore", "housing-mg"]):
+        refused = sign(folder, "first-approver", "--sequence", "7", *more).exception
+        assert isinstance(refused, ConfigError)
+        assert refused.faults == ["`housing-mg` is no partner of `partners.yaml`"]
+    both = sign(folder, "first-approver", "--sequence", "7", "--revoke", "housing-gm", "--restore", "housing-gm")
+    assert isinstance(both.exception, ConfigError)
+    assert not (folder / "manifest.json").exists()
+    done = sign(folder, "first-approver", "--sequence", "7", "--restore", "housing-gm", "--revoke", "idva-service")
+    assert "revokes idva-service" in done.output
+    assert "restores housing-gm" in done.output
+    schema = json.loads((ROOT / "schemas" / "messages" / "control.json").read_text())
+    jsonschema_rs.validator_for(schema).validate(json.loads((folder / "manifest.json").read_text()))
 
 
 def test_a_faulty_set_is_not_signed(folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -265,7 +265,7 @@ def test_alerts_of_others_are_not_its_own() -> None:
 def gate(state: Any, *, at: int, signed: int = 0) -> tuple[Inbound, dict[str, Approver]]:
     """A message of the gate, signed by so many persons."""
     key = SIGNER.public_key().public_bytes_raw().hex()
-    people = {f"p{n}": Approver(f"p{n}", ("gate",), key, "2020-01-01", "2099-01-01") for n in range(2)}
+    people = {f"p{n}": Approver(f"p{n}", ("gate",), key, date(2020, 1, 1), date(2099, 1, 1)) for n in range(2)}
     said = Gate(state, "2026-11-25T00:00:00.000Z", "p0", "drill")
     approvals = tuple(
         sign(said.request, SIGNER, by=f"p{n}", reason="x", reference="R-1", now=at) for n in range(signed)

@@ -61,6 +61,7 @@ def test_a_consent_is_recorded_and_withdrawn_with_its_entries(broker: EmbeddedKa
         for record in read_all(broker.client_config("admin"), "ledger", name="admin")
         if record.value is not None and subject.encode() in record.value.reveal()
     ]
+    assert {(entry["purpose"], entry["scope"]) for entry in entries} == {("housing", "record")}
     assert [(entry["why"], entry.get("asks")) for entry in entries] == [
         ("consent_given", None),
         ("consent_withdrawn", "recall"),

@@ -21,7 +21,7 @@ from services.kernel.paths import ROOT
 from services.kernel.proposal import TOPIC as PROPOSALS
 from services.kernel.proposal import Proposal
 from services.kernel.record import Inbound
-from services.kernel.samples import Numberer, load_samples
+from services.kernel.samples import load_samples
 from services.kernel.sealing import open_sealed, unlock
 
 pytestmark = pytest.mark.kafka
@@ -32,13 +32,14 @@ TOPIC = "sealed.msa-s52"
 def pipeline(broker: EmbeddedKafka) -> Iterator[Pipeline]:
     """Six adults of one kind and one of another were redacted; their proposals lie sealed."""
     sample = next(s for s in load_samples(ROOT / "samples") if s.name == "nrm-03")
-    number = Numberer(ROOT / "schemas")
-    other = json.loads(json.dumps(sample.value))
-    other["potentialVictim"]["nationality"] = "Tongan"
-    other["referral"]["id"] = f"NRM-other-{time.time_ns()}"
+    forms = [json.loads(json.dumps(sample.value)) for _ in range(7)]
+    for number, form in enumerate(forms):
+        form["potentialVictim"]["id"] = f"PV-{number}"
+        form["referral"]["id"] = f"NRM-{number}-{time.time_ns()}"
+    forms[6]["potentialVictim"]["nationality"] = "Tongan"
     with Pipeline(broker, redactors=1, routers=0, ledgers=1) as made:
         before = len(made.entries())
-        made.send([*(number(sample, time.time_ns() + n) for n in range(6)), sample.message(other)])
+        made.send([sample.message(form) for form in forms])
         ends = time.monotonic() + 60
         while len(made.entries()) < before + 7:
             assert time.monotonic() < ends

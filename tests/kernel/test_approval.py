@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.kernel.approval import LONGEST, Approval, Approver, Request, demand, sign, verify
+from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
 
 NOW = 1_795_000_000_000
@@ -20,7 +23,7 @@ REQUEST = Request("policy", "ab" * 32)
 
 def approver(name: str, **changes: object) -> Approver:
     raw = KEYS[name].public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    held = Approver(id=name, actions=("policy",), key=raw.hex(), from_="2026-01-01", until="2099-12-31")
+    held = Approver(id=name, actions=("policy",), key=raw.hex(), from_=date(2026, 1, 1), until=date(2099, 12, 31))
     return msgspec.structs.replace(held, **changes)
 
 
@@ -72,12 +75,40 @@ def test_an_approval_counts_once() -> None:
     assert faults == ["approval by `ben` was used before", "1 of 2 different persons approve"]
 
 
+def test_another_text_of_the_same_signature_is_the_same_approval() -> None:
+    """The last of the 86 characters has four bits that say nothing."""
+    second = by("ben")
+    text = "".join(chr(code) for code in (*range(65, 91), *range(97, 123), *range(48, 58))) + "-_"
+    following = text[text.index(second.signature[-1]) + 1]
+    other = msgspec.structs.replace(second, signature=second.signature[:-1] + following)
+    assert verify(REQUEST, [by("ada"), other], approvers=APPROVERS, now=NOW) == []
+    faults = verify(REQUEST, [by("ada"), other], approvers=APPROVERS, now=NOW, used=frozenset({second.id}))
+    assert "approval by `ben` was used before" in faults
+
+
+@pytest.mark.parametrize(("hour", "carries"), [(22, True), (23, False)])
+def test_the_last_day_of_an_approver_ends_with_the_day_in_london(hour: int, carries: bool) -> None:
+    now = int(datetime(2026, 6, 30, hour, 30, tzinfo=UTC).timestamp() * 1000)  # in June it is an hour later there
+    held = {"ada": approver("ada"), "ben": approver("ben", until=date(2026, 6, 30))}
+    faults = verify(REQUEST, [by("ada", now=now), by("ben", now=now)], approvers=held, now=now)
+    assert (faults == []) is carries
+
+
+@pytest.mark.parametrize("until", ["31/12/2026", "2026-13-01", "never"])
+def test_a_day_that_is_none_is_a_fault_of_the_file(tmp_path: Path, until: str) -> None:
+    line = f'  - {{id: ada, actions: [policy], key: {"ab" * 32}, from: "2026-01-01", until: "{until}"}}\n'
+    (tmp_path / "approvers.yaml").write_text("version: 1\napprovers:\n" + line)
+    with pytest.raises(ConfigError) as caught:
+        load_approvers(tmp_path / "approvers.yaml")
+    assert any("/approvers/0/until" in fault for fault in caught.value.faults)
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
         ({"actions": ("duty",)}, "may not approve `policy`"),
-        ({"until": "2026-11-17"}, "is over or has not begun"),
-        ({"from_": "2026-11-20"}, "is over or has not begun"),
+        ({"until": date(2026, 11, 17)}, "is over or has not begun"),
+        ({"from_": date(2026, 11, 20)}, "is over or has not begun"),
         ({"key": "00" * 32}, "does not verify"),
     ],
 )

@@ -14,7 +14,7 @@ from services.kernel.consent import RECORD_SCOPE, Book, Consent, Register, Taken
 from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch
-from services.router.partners import ConsentRule, Registry
+from services.router.partners import ConsentRule, Purpose, Registry
 from services.router.step import Rules
 from tests.router.helpers import NOW, PERSON, claims_for, inbound, make_step, police_crime, rules
 
@@ -89,6 +89,12 @@ def test_of_two_words_of_the_same_time_the_withdrawal_counts() -> None:
     assert not holds(book(GIVEN, withdrawn(NOW - DAY)))
 
 
+def test_a_withdrawal_that_stands_later_wins_over_a_clock_that_is_ahead() -> None:
+    """The one who recorded the grant and the one who withdraws it have a clock each."""
+    assert not holds(book(GIVEN, withdrawn(NOW - DAY - 5000)))
+    assert holds(book(GIVEN, withdrawn(NOW - DAY - 5000), GIVEN))
+
+
 def test_a_grant_after_a_withdrawal_holds() -> None:
     assert holds(book(withdrawn(NOW - 2 * DAY), GIVEN))
 
@@ -151,6 +157,29 @@ def consent_step() -> Any:
     ]
     held = rules()
     return make_step(Rules(Registry(partners), held.areas, held.policies, held.views, held.residual))
+
+
+def test_a_consent_for_one_purpose_opens_no_other(tmp_path: Path) -> None:
+    held, both = rules(), (Purpose.HOUSING, Purpose.VICTIM_SUPPORT)
+    partners = [
+        msgspec.structs.replace(partner, consent=ConsentRule.REQUIRED, purposes=both)
+        if partner.id == "housing-gm"
+        else partner
+        for partner in held.registry.partners
+    ]
+    step = make_step(Rules(Registry(partners), held.areas, held.policies, held.views, held.residual))
+    value = police_crime()
+
+    def permitted(purpose: str) -> tuple[str, ...]:
+        register = Register()
+        register.hear(msgspec.json.encode(changed(purpose=purpose)), 0)
+        (tmp_path / purpose).write_bytes(msgspec.msgpack.encode(register.grants()))
+        batch = Batch(now=NOW, facts={"consents": str(tmp_path / purpose)})
+        decisions = step(inbound(value, claims_for(value)), batch).decisions
+        return next(d.policies for d in decisions if d.partner == "housing-gm")
+
+    assert permitted("housing") == ("permit-housing",)
+    assert "permit-housing" not in permitted("victim_support")
 
 
 def reached(step: Any, facts: dict[str, str], **claims: Any) -> set[str]:

@@ -325,6 +325,22 @@ def test_a_lease_that_closes_during_a_long_step_keeps_the_batch_back(monkeypatch
     assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
 
 
+def test_what_is_heard_during_a_long_step_decides_the_batch_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consent that was withdrawn, a partner that was revoked: what was decided without it does not go out."""
+    broker = FakeBroker()
+    loop = make(broker)
+    loop._lease = lease = Closes()
+    monkeypatch.setattr(module, "_GOOD", -1.0)  # every step is a long one
+    before, after = {"closed": "", "sequence": "1"}, {"closed": "housing-gm", "sequence": "1"}
+    lease.answers = [before, after]
+    assert loop.cycle() == 0
+    assert broker.committed == []
+    lease.answers = [after, dict(after)] * RECORDS
+    while loop.cycle():
+        pass
+    assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
+
+
 def test_canaries_are_no_records_in_the_metrics() -> None:
     def counted() -> float:
         return sum(s.value for m in telemetry.RECORDS.collect() for s in m.samples if s.name.endswith("_total"))

@@ -18,7 +18,7 @@ from services.kernel.notification import (
     identifying,
     quarter,
 )
-from services.kernel.proposal import Proposal, propose
+from services.kernel.proposal import Proposal, people, propose
 from services.kernel.sealing import Sealer, open_sealed, unlock
 from tests.locks import LOCK, LOCK_IDENTITY
 
@@ -47,6 +47,30 @@ def test_enough_people_share_everything() -> None:
 )
 def test_a_small_cell_drops_further_fields(others: list[Notification], left: Notification) -> None:
     assert coarsened(FULL, [FULL, *others]) == left
+
+
+def proposed(subject: str, **fields: Any) -> Proposal:
+    return Proposal.of(changed(**fields), id_=f"{len(fields)}", subject=subject)
+
+
+def test_a_form_that_is_sent_again_is_no_further_person() -> None:
+    wanted = proposed("ab")
+    assert coarsened(FULL, people(wanted, [proposed("ab")] * FEWEST)) == NOTHING
+    others = [proposed(f"{number}") for number in range(FEWEST - 1)]
+    assert coarsened(FULL, people(wanted, others)) == FULL
+    assert coarsened(FULL, people(wanted, [*others, proposed("ab", sex="female")])) == FULL
+    assert coarsened(FULL, people(wanted, [proposed("0", quarter="2026-Q2"), *others])) == FULL
+
+
+def test_all_forms_without_an_id_of_the_person_count_as_one() -> None:
+    wanted = proposed("")
+    assert coarsened(FULL, people(wanted, [proposed("")] * 9)) == NOTHING
+    assert coarsened(FULL, people(wanted, [proposed(f"{number}") for number in range(FEWEST - 1)])) == FULL
+
+
+def test_what_was_sealed_before_it_named_a_person_keeps_its_hash() -> None:
+    assert b"subject" not in msgspec.msgpack.encode(proposed(""))
+    assert proposed("ab").sha256 != msgspec.structs.replace(proposed("ab"), subject="").sha256
 
 
 notifications = st.builds(

@@ -10,7 +10,7 @@ import pytest
 
 from services.kernel import ledger
 from services.kernel.ledger import rfc3339
-from services.kernel.record import Decision, Inbound, Outcome
+from services.kernel.record import Decision, Inbound, Message, Outcome
 from services.kernel.vocabulary import OutcomeKind
 from services.ledger import recall
 from services.ledger.store import Store
@@ -67,8 +67,22 @@ def test_what_was_recalled_is_done_until_it_is_let_out_again(store: Store) -> No
         assert [one.partner for one in recall.outstanding(connection, record(1))] == ["housing-gm"]
 
 
+def withdrawal(scope: str, *, recall_: bool) -> Message:
+    return ledger.consent(
+        subject=SUBJECT, recipient="housing-gm", purpose="housing", scope=scope, given=False, recall=recall_, by="A1",
+        reference=None, now=NOW + 50,
+    )  # fmt: skip
+
+
+def test_a_withdrawal_of_coded_fields_asks_no_record_back(store: Store) -> None:
+    append(store, [routed(1, {"housing-gm": "allow"}, at=NOW), withdrawal("f2", recall_=False).value or b""])
+    append(store, [withdrawal("f2", recall_=True).value or b""])
+    with store.connection() as connection:
+        assert recall.withdrawn(connection) == []
+
+
 def test_a_withdrawn_consent_asks_back_what_went_to_its_recipient_before(store: Store) -> None:
-    said = ledger.consent(subject=SUBJECT, recipient="housing-gm", given=False, by="A1", reference=None, now=NOW + 50)
+    said = withdrawal("record", recall_=True)
     append(
         store,
         [

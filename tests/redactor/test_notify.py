@@ -41,6 +41,19 @@ def test_an_adult_who_does_not_consent_is_notified_of_without_a_trace() -> None:
     )
 
 
+def subject(change: Any) -> str:
+    (found,) = [message for message in run(change).messages if message.topic == PROPOSALS]
+    return msgspec.msgpack.decode(unsealed(found), type=Proposal).subject
+
+
+def test_the_proposal_names_the_person_by_a_keyed_hash_and_none_without_an_id() -> None:
+    one = subject(victim(id="PV-1"))
+    again = subject(lambda value: (victim(id="PV-1")(value), referral(id="R-2")(value)))
+    assert one == again != subject(victim(id="PV-2"))
+    assert "PV-1" not in one
+    assert subject(lambda value: value["potentialVictim"].pop("id", None)) == ""
+
+
 def test_the_ordinary_redacted_record_goes_on_without_the_nationality() -> None:
     ordinary = next(message for message in run().messages if message.topic == "redacted")
     assert b"Brazilian" not in (ordinary.value or b"")

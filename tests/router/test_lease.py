@@ -19,9 +19,12 @@ from services.kernel.ledger import rfc3339
 from services.kernel.paths import ROOT
 from services.kernel.record import Batch, Inbound
 from services.kernel.sensitive import SensitiveBytes
+from services.kernel.settings import Settings
+from services.router import build
 from services.router.lease import ControlLease, PolicySets
 from services.router.manifest import Manifest, accept, in_force, read_manifest, revoked, set_hash
 from services.router.profiles import load_profile
+from services.router.step import RouterStep
 from tests.kernel.test_approval import KEYS, approver
 from tests.kernel.test_consent import GIVEN
 from tests.router.helpers import NOW, claims_for, inbound, make_step, police_crime
@@ -194,6 +197,52 @@ def test_a_changed_file_is_another_set(room: Room) -> None:
     assert room.lease.facts(NOW) is None
 
 
+def test_a_set_in_force_that_is_changed_in_place_closes_until_it_is_back(room: Room) -> None:
+    """A step process that is started anew loads it again."""
+    found = room.another_set("from: 2026-11-01", "from: 2027-11-01")
+    file = room.sets / found / "areas.yaml"
+    text = file.read_text()
+    room.say(manifest(1, sha256=found))
+    assert sequence(room) == "1"
+    file.write_text(text + "# edited\n")
+    assert room.lease.facts(NOW) is None
+    file.write_text(text)
+    assert sequence(room) == "1"
+
+
+def test_the_services_own_set_is_another_once_it_is_changed(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(POLICIES, own)
+    sets = PolicySets(own, None, lambda *_: None)
+    found = set_hash(own)
+    assert sets.folder(found) == own
+    (own / "areas.yaml").write_text("changed afterwards")
+    assert sets.folder(found) is None
+
+
+def test_a_set_that_changes_while_a_step_reads_it_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(POLICIES, own)
+    found, made = set_hash(own), make_step()
+    monkeypatch.setattr(build, "_step", lambda *_: made)
+    step = build.build_step(Settings(policies_dir=own, kafka_bootstrap="nowhere:1"))
+    facts = {"policy": found, "profile": "default"}
+
+    def edited(*_: object) -> RouterStep:
+        (own / "areas.yaml").write_text("changed while it was read")
+        return made
+
+    monkeypatch.setattr(build, "_step", edited)
+    value = police_crime()
+    with pytest.raises(LookupError, match="changed while it was read"):
+        step(inbound(value, claims_for(value)), Batch(now=NOW, facts=facts))
+    shutil.copy(POLICIES / "areas.yaml", own / "areas.yaml")
+    monkeypatch.setattr(build, "_step", lambda *_: made)
+    assert step(inbound(value, claims_for(value)), Batch(now=NOW, facts=facts)).decisions
+
+
 def test_a_faulty_set_leaves_the_last_good_one_but_closes_its_revoked(room: Room) -> None:
     faulty = room.another_set("context.residual == 0", "context.residul == 0", "cedar/permits.cedar")
     room.say(manifest(1))
@@ -215,8 +264,20 @@ def test_a_partner_revoked_by_a_manifest_to_come_closes_at_once(room: Room) -> N
     facts = room.lease.facts(NOW)
     assert facts is not None
     assert (facts["sequence"], facts["closed"]) == ("1", "housing-gm,idva-service")
-    room.say(manifest(3, begins=NOW + 2 * DAY))
-    assert (room.lease.facts(NOW + 2 * DAY) or {})["closed"] == ""
+
+
+def test_a_revoked_partner_stays_closed_until_a_manifest_in_force_restores_it(room: Room) -> None:
+    def closed(now: int) -> str:
+        return (room.lease.facts(now) or {})["closed"]
+
+    room.say(manifest(1, revoked=("housing-gm", "idva-service")))
+    room.say(manifest(2))  # a routine one
+    assert closed(NOW) == "housing-gm,idva-service"
+    room.say(manifest(3, begins=NOW + DAY, restored=("housing-gm",)))
+    assert closed(NOW + DAY - 1) == "housing-gm,idva-service"
+    assert closed(NOW + DAY) == "idva-service"
+    room.say(manifest(4, begins=NOW + 9 * DAY, revoked=("housing-gm",)))
+    assert closed(NOW + DAY) == "housing-gm,idva-service"
 
 
 def test_the_gate_closes_and_only_open_opens(room: Room) -> None:
@@ -387,7 +448,7 @@ def test_every_field_of_a_manifest_is_signed() -> None:
     signed = manifest(1)
     changes = (
         {"sequence": 2}, {"sha256": "ab" * 32}, {"profile": "other"}, {"effective_from": rfc3339(NOW + 1)},
-        {"revoked": ("housing-gm",)},
+        {"revoked": ("housing-gm",)}, {"restored": ("housing-gm",)},
     )  # fmt: skip
     for change in changes:
         held, faults, doubted = accept([(msgspec.structs.replace(signed, **change), NOW)], APPROVERS)

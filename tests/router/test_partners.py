@@ -7,8 +7,9 @@ import orjson
 import pytest
 
 from services.kernel.errors import ConfigError
+from services.kernel.london import london_day
 from services.kernel.paths import ROOT
-from services.router.partners import Access, Registry, json_schema, load_partners, london_day
+from services.router.partners import Access, Registry, json_schema, load_partners
 
 FILE = ROOT / "policies" / "partners.yaml"
 

@@ -138,6 +138,19 @@ def test_signed_nonsense_is_quarantined(data: bytes) -> None:
     assert make_step()(record, batch()).kind is OutcomeKind.QUARANTINED
 
 
+def test_the_hold_of_what_is_set_aside_names_the_agencys_record() -> None:
+    value = police_crime()
+    claims = claims_for(value)
+    outcome = make_step().quarantine(inbound(value, claims), Reason.CRASHED)
+    assert (outcome.agency, outcome.feed) == ("gmp", "police-crime")
+    (hold,) = [message for message in outcome.messages if message.topic == "ops.safety"]
+    said = orjson.loads(hold.value or b"")
+    assert (said["agency"], said["feed"]) == ("gmp", "police-crime")
+    assert (said["source"]["topic"], said["source"]["offset"]) == (claims.source[0], claims.source[2])
+    unsigned = make_step().quarantine(inbound(value, None), Reason.CRASHED)
+    assert (unsigned.agency, unsigned.feed) == (None, None)
+
+
 def test_quarantine_gives_one_sealed_message() -> None:
     outcome = make_step().quarantine(inbound(police_crime(), None), Reason.CRASHED)
     assert (outcome.kind, outcome.reason, len(outcome.messages)) == (OutcomeKind.QUARANTINED, Reason.CRASHED, 2)
@@ -328,6 +341,20 @@ def test_an_unknown_area_matches_no_permit() -> None:
     outcome = route(police_crime(), area="unknown")
     assert (outcome.kind, outcome.reason) == (OutcomeKind.WITHHELD, Reason.FORBIDDEN)
     assert all("forbid-area" in decision.policies for decision in outcome.decisions)
+
+
+@pytest.mark.parametrize("changes", [{"area": "unknown"}, {"agency": "another-agency"}])
+def test_what_nobody_can_be_meant_to_get_is_a_hold(changes: dict[str, str]) -> None:
+    """No borough, or no partner that subscribes: what it says of danger must not be silenced."""
+    (hold,) = route(police_crime(), **changes).messages
+    said = orjson.loads(hold.value or b"")
+    assert (hold.topic, said["reason"], said["feed"]) == ("ops.safety", "policy", "police-crime")
+    assert said["agency"] == changes.get("agency", "gmp")
+
+
+def test_what_policy_keeps_from_every_subscriber_is_no_hold() -> None:
+    outcome = route(police_crime(), at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert (outcome.kind, outcome.reason, outcome.messages) == (OutcomeKind.WITHHELD, Reason.FORBIDDEN, ())
 
 
 @pytest.mark.parametrize(

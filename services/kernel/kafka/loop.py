@@ -106,7 +106,7 @@ class Loop:
 
         1. Poll a batch; nothing more is polled until step 6 is done.
         2. Check the lease; without it nothing is published and the batch is read again later.
-        3. Step: every record to exactly one outcome; a broken deployment stops here. After a long one, 2 again.
+        3. Step: every record to exactly one outcome; a broken deployment stops here. After a long one, 2 says the same.
         4. See the last commit, or go back; begin, and first send the offsets of the finished prefix.
         5. Send outputs to the input's partition number, and the ledger entries.
         6. Commit, asking again until the deadline; a transaction that must be aborted is done again.
@@ -126,7 +126,7 @@ class Loop:
             outcomes = self._processor.process(records, Batch(now=self._now, facts=facts))  # 3
             finished = self._fit(records, outcomes)
         self._watch_for_flood(finished)
-        if self._lease and time.monotonic() - asked > _GOOD and self._lease.facts(self._now) is None:
+        if self._lease and time.monotonic() - asked > _GOOD and self._lease.facts(self._now) != facts:
             self._rewind(records)
             return 0
         if not self._confirm():  # 4

@@ -55,12 +55,17 @@ class Watch:
     def fresh(self) -> bool:
         """Read every topic to the end that it has now; False where that did not come off in time.
 
+        Where a partition does not say its end, what the others have at hand is told all the same.
+
         Raises:
             SafeReportingError: the principal is refused, or a topic is missing.
         """
         started = time.monotonic()
         ends = self._ends()
         if ends is None:
+            until = time.monotonic() + self._wait
+            while time.monotonic() < until and self._take(0.05):
+                pass
             return False
         while any(self._reached[place] < end for place, end in ends.items()):
             if time.monotonic() > started + self._wait:
@@ -95,10 +100,11 @@ class Watch:
         if error is not None and not is_transient(error):
             raise translate(error, f"reading `{topic}`")
 
-    def _take(self, seconds: float) -> None:
+    def _take(self, seconds: float) -> bool:
+        """Take in what comes next; False where nothing came in time."""
         message = self._consumer.poll(seconds)
         if message is None:
-            return
+            return False
         error = message.error()
         if error is None:
             record = inbound(message)
@@ -108,6 +114,7 @@ class Watch:
             self._reached[str(message.topic()), int(message.partition() or 0)] = int(message.offset() or 0)
         elif not is_transient(error):
             raise translate(error, "reading what the service must know before it publishes")
+        return True
 
     def close(self) -> None:
         """Leave the topics."""
