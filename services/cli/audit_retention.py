@@ -105,7 +105,7 @@ def holds() -> None:
     with opened_store() as store, store.connection() as connection:
         for name, reason, by, at in retention.holds(connection):
             table.add_row(name, rfc3339(at), by, reason)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def subject(

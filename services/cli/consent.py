@@ -117,12 +117,10 @@ def record(
         safeguarding_lead=safeguarding_lead,
     )  # fmt: skip
     ends = now + int(timedelta(days=days).total_seconds() * 1000)
-    said = _consent(settings, agency, person, recipient, purpose, scope, "given", by, reference, now)
-    said = msgspec.convert(
-        msgspec.to_builtins(said)
-        | {"expires": ledger.rfc3339(ends), "taken": msgspec.to_builtins(taken), "case": case},
-        Consent,
-    )
+    said = _consent(
+        settings, agency, person, recipient, purpose, scope, "given", by, reference, now,
+        expires=ledger.rfc3339(ends), taken=msgspec.to_builtins(taken), case=case,
+    )  # fmt: skip
     if found := faults(said):
         raise RefusedError("this consent does not count and is not recorded: it " + "; it ".join(found))
     _send(settings, said, by, reference, now)
@@ -211,9 +209,9 @@ def _heard(config: Mapping[str, str], name: str) -> Register:
 
 def _consent(
     settings: Settings, agency: str, person: str, recipient: str, purpose: str, scope: str, state: str, by: str,
-    reference: str | None, now: int,
+    reference: str | None, now: int, **grant: object,
 ) -> Consent:  # fmt: skip
-    """The consent with the person's keyed hash.
+    """The consent with the person's keyed hash; `grant` is what stands in a grant alone.
 
     Raises:
         ConfigError: the recipient is no partner, has not that purpose, or a word is not one that is sent.
@@ -225,7 +223,7 @@ def _consent(
     secret = keys.secret(keys.load(settings.keys_dir, ["pseudonym"])["pseudonym"])
     fields = {
         "v": 1, "subject": keys.pseudonym(secret, agency, person), "recipient": recipient, "purpose": purpose,
-        "scope": scope, "state": state, "at": ledger.rfc3339(now), "by": by, "reference": reference,
+        "scope": scope, "state": state, "at": ledger.rfc3339(now), "by": by, "reference": reference, **grant,
     }  # fmt: skip
     try:
         return msgspec.convert(fields, Consent)

@@ -94,12 +94,12 @@ def show(title: str, texts: Sequence[GoldText], results: Sequence[tuple[Detector
 
 def say(text: str) -> None:
     """One line of plain text."""
-    _console().print(text, markup=False)
+    _console().print(text)
 
 
 def _console() -> Console:
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, markup=False, soft_wrap=True, width=160)
 
 
 def _rows(figures: Figures) -> dict[str, tuple[str, str, str]]:
@@ -128,7 +128,7 @@ def _list(console: Console, detector: Detector, figures: Figures) -> None:
     for slip in sorted(figures.slips, key=lambda slip: (not slip.missed, slip.entity)):
         how = f"{slip.hidden:.0%} hidden" if slip.missed else f"rule {slip.rule or '?'}"
         kind = "missed" if slip.missed else "false"
-        console.print(f"{kind:6}  {slip.entity:20}  {slip.text.id}  {how}: {_context(slip)}", markup=False)
+        console.print(f"{kind:6}  {slip.entity:20}  {_flat(slip.text.id)}  {how}: {_context(slip)}")
 
 
 def _context(slip: Slip) -> str:
@@ -136,5 +136,8 @@ def _context(slip: Slip) -> str:
     text = slip.text.text
     before, after = max(0, slip.start - _AROUND), slip.end + _AROUND
     shown = f"{text[before : slip.start]}»{text[slip.start : slip.end]}«{text[slip.end : after]}"
-    flat = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in shown)
-    return f"{'…' if before else ''}{flat}{'…' if after < len(text) else ''}"
+    return f"{'…' if before else ''}{_flat(shown)}{'…' if after < len(text) else ''}"
+
+
+def _flat(text: str) -> str:
+    return "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)

@@ -40,7 +40,7 @@ def init(
     """Make every key that a development set-up needs; existing ones stay as they are."""
     if not dev:
         raise ConfigError("keys", ["say `--dev`: production keys are made apart, each where it is used"])
-    made = init_dev(directory, load_topology().partners)
+    made = init_dev(directory, load_topology(load_settings().topology_file).partners)
     print(f"{len(made)} keys made in {directory}")
     print(f"the identity that opens quarantine is in {directory / 'compliance'}: no service may read that folder")
 

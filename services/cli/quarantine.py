@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -73,13 +74,13 @@ def open_(position: Position, identity: Identity, by: By, why: Ground, second: S
     """Open one record for the holder of its key, with a second person.
 
     The entry of who looks, why and with whom comes first; the ledger service takes the outer lock off once it is in
-    the log; the identity opens the rest. Without the ledger nothing is opened.
+    the log; the identity opens the rest. Without the ledger nothing is opened. On a terminal control characters are
+    escaped; into a file or a pipe it goes as it came.
     """
     _, held = _opened(load_settings(), position, identity, Readers(by.strip(), why.value, second, second_key))
     print(f"reason: {held.reason}", file=sys.stderr)
-    for pointer, text in held.texts.items():
-        print(f"{pointer}: {text}")
-    sys.stdout.buffer.write((held.value or b"") + b"\n")
+    texts = "".join(f"{pointer}: {text}\n" for pointer, text in held.texts.items())
+    _write(texts.encode("utf-8", "surrogatepass") + (held.value or b"") + b"\n")
 
 
 @app.command()
@@ -117,6 +118,17 @@ def destroy(position: Position, by: By, why: Ground, second: Second, second_key:
     tombstone = (Message(quarantine.TOPIC, key, None), record.partition)
     send_together(settings.kafka_config(), [tombstone, (entry, 0)], name=NAME)
     print("destroyed; the broker removes it once a record comes to that partition an hour or more later, or after 30 days")
+
+
+def _write(data: bytes) -> None:
+    """Write what somebody sent: a terminal would do what its control characters say."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(data)
+        return
+    kept = "\n\t"
+    for char in data.decode("utf-8", "backslashreplace"):
+        harmless = char in kept or unicodedata.category(char) not in ("Cc", "Cf", "Zl", "Zp")
+        sys.stdout.write(char if harmless else char.encode("unicode_escape").decode("ascii"))
 
 
 def _opened(settings: Settings, position: str, identity: Path, readers: Readers) -> tuple[Inbound, SetAside]:

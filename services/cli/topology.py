@@ -19,14 +19,20 @@ from services.kernel.settings import load_settings
 app = typer.Typer(no_args_is_help=True)
 
 File = Annotated[
-    Path | None, typer.Option("--file", help="Topology file; by default deploy/topology.yaml.", show_default=False)
+    Path | None, typer.Option("--file", help="Topology file; by default `SR_TOPOLOGY_FILE`.", show_default=False)
 ]
-Profile = Annotated[str, typer.Option("--profile", help="Profile of the file: how many copies the data has.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", help="Profile of the file, how many copies the data has; by default `SR_TOPOLOGY_PROFILE`.",
+        show_default=False,
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
 
 
 @app.command()
-def plan(file: File = None, profile: Profile = "production", as_json: AsJson = False) -> None:
+def plan(file: File = None, profile: Profile = None, as_json: AsJson = False) -> None:
     """Show what apply would do; change nothing. Exit 4 where apply would refuse."""
     changes = _differences(file, profile)
     _show(changes, as_json, empty="nothing to do: the broker is as the file says")
@@ -35,15 +41,16 @@ def plan(file: File = None, profile: Profile = "production", as_json: AsJson = F
 
 
 @app.command()
-def apply(file: File = None, profile: Profile = "production", as_json: AsJson = False) -> None:
+def apply(file: File = None, profile: Profile = None, as_json: AsJson = False) -> None:
     """Make topics, settings, permissions and the first offsets of groups as the file says."""
-    topology = kafka.load_topology(file)
-    done = kafka.apply(load_settings().kafka_config(), topology, profile=profile)
+    settings = load_settings()
+    topology = kafka.load_topology(file or settings.topology_file)
+    done = kafka.apply(settings.kafka_config(), topology, profile=profile or settings.topology_profile)
     _show(done, as_json, empty="nothing to do: the broker is as the file says")
 
 
 @app.command()
-def check(file: File = None, profile: Profile = "production", as_json: AsJson = False) -> None:
+def check(file: File = None, profile: Profile = None, as_json: AsJson = False) -> None:
     """Compare the broker with the file, its accounts too. Exit 1 for any difference, and for what it does not tell."""
     changes = _differences(file, profile)
     _show(changes, as_json, empty="ok: the broker is as the file says")
@@ -51,9 +58,10 @@ def check(file: File = None, profile: Profile = "production", as_json: AsJson = 
         raise typer.Exit(Exit.FOUND)
 
 
-def _differences(file: Path | None, profile: str) -> list[Change]:
-    topology = kafka.load_topology(file)
-    return kafka.check(load_settings().kafka_config(), topology, profile=profile)
+def _differences(file: Path | None, profile: str | None) -> list[Change]:
+    settings = load_settings()
+    topology = kafka.load_topology(file or settings.topology_file)
+    return kafka.check(settings.kafka_config(), topology, profile=profile or settings.topology_profile)
 
 
 def _show(changes: Sequence[Change], as_json: bool, *, empty: str) -> None:

@@ -13,6 +13,7 @@ from services.cli import consent
 from services.cli.app import app
 from services.kernel import keys
 from services.kernel.consent import TOPIC, Register
+from services.kernel.errors import ConfigError
 from services.kernel.record import Inbound, Message
 from services.kernel.sensitive import SensitiveBytes
 
@@ -42,8 +43,8 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     return found
 
 
-def run(command: str, *more: str, typed: str = "") -> Result:
-    return CliRunner().invoke(app, ["consent", command, *ABOUT, *more], input=typed)
+def run(command: str, *more: str) -> Result:
+    return CliRunner().invoke(app, ["consent", command, *ABOUT, *more])
 
 
 def grants(sent: list[Message]) -> int:
@@ -65,3 +66,11 @@ def test_a_withdrawal_counts_whatever_the_clock_that_recorded(
     assert grants(sent) == 0
     said, entry = (msgspec.json.decode(message.value or b"") for message in sent[-2:])
     assert entry["time"] == said["at"], "what was let out until the withdrawal counts is recalled"
+
+
+@pytest.mark.parametrize("case", ["CASE 1", "abc", "a" * 17])
+def test_a_case_that_is_no_code_is_a_usage_error(sent: list[Message], case: str) -> None:
+    refused = run("record", "--person", "P-7", *TAKEN, "--case", case).exception
+    assert isinstance(refused, ConfigError)
+    assert "$.case" in str(refused)
+    assert sent == []

@@ -25,3 +25,21 @@ def test_one_that_does_not_end_is_killed_and_the_others_are_waited_for(monkeypat
         process.stdout.readline()
         process.stdout.close()
     assert service._end(processes) == [-signal.SIGKILL, -signal.SIGTERM, -signal.SIGKILL]
+
+
+@pytest.mark.parametrize(
+    ("before", "codes", "wanted"),
+    [
+        ([0, None], [0, -signal.SIGTERM], 0),
+        ([None, None], [0, -signal.SIGTERM], 0),
+        ([3, None], [3, -signal.SIGTERM], 3),
+        ([None, 2], [-signal.SIGKILL, 2], 2),
+        ([-signal.SIGKILL, None], [-signal.SIGKILL, 0], 137),
+        ([-signal.SIGTERM, None], [-signal.SIGTERM, 0], 143),
+        ([None, None], [-signal.SIGKILL, 0], 137),
+    ],
+)
+def test_the_command_ends_with_the_code_of_the_worker_that_failed(
+    before: list[int | None], codes: list[int], wanted: int
+) -> None:
+    assert service._code(before, codes) == wanted

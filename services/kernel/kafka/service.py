@@ -167,8 +167,21 @@ def run_workers(module: str, *, count: int) -> int:
         while not stop() and all(process.poll() is None for process in processes):
             time.sleep(0.2)
     finally:
+        before = [process.poll() for process in processes]
         codes = _end(processes)
-    return max(abs(code) for code in codes)
+    return _code(before, codes)
+
+
+def _code(before: list[int | None], codes: list[int]) -> int:
+    """Exit code of the command: the workers' own before that of a signal, as shells write it (128 and its number).
+
+    Args:
+        before: codes of the workers that had ended before they were told to, None for the others.
+        codes: how each ended. One that was told to and did is no failure.
+    """
+    told = {(None, -signal.SIGTERM)}
+    killed = [128 - code for was, code in zip(before, codes, strict=True) if code < 0 and (was, code) not in told]
+    return max([code for code in codes if code > 0] or killed or [0])
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> list[int]:
