@@ -113,7 +113,7 @@ def publish(config: Mapping[str, str], manifest: Manifest, approvers: Mapping[st
 def closed(records: Iterable[Inbound], approvers: Mapping[str, Approver], now: int) -> frozenset[str]:
     """Partners that the manifests among `records` of `control` close at `now` (milliseconds since the epoch)."""
     said = [(found, record.timestamp) for record in records if (found := _manifest(record)) is not None]
-    held, _ = accept(said, approvers)
+    held = accept(said, approvers).manifests
     return revoked(held, in_force(held, rfc3339(now)))
 
 

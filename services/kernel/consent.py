@@ -163,7 +163,7 @@ class Register:
         The clock that recorded the grant may have run ahead of this one.
         """
         given = self._given.get(about)
-        return max(now, (milliseconds(given.at) or now) if given is not None else now)
+        return max(now, (milliseconds(given[0].at) or now) if given is not None else now)
 
     def grants(self) -> list[Grant]:
         """Every grant that counts: taken as it must be, and later than the last withdrawal by time and on the topic."""

@@ -118,7 +118,7 @@ def test_mistakes_are_one_message(ended: Ended, tmp_path: Path, arguments: str, 
 
 def test_a_password_file_that_is_no_text_is_named(ended: Ended, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    code, said = ended("quarantine", "list", SR_KAFKA_PASSWORD_FILE="binary")
+    code, said = ended("quarantine", "list", SR_KAFKA_PASSWORD_FILE="binary")  # noqa: S106
     assert code == Exit.USAGE
     assert "`SR_KAFKA_PASSWORD_FILE`: it is not text in UTF-8" in said
 
