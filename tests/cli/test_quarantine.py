@@ -25,9 +25,7 @@ def records() -> Iterator[Inbound]:
     yield Inbound("quarantine", 0, COUNT, 1_795_000_000_000, SensitiveBytes(b"0"), None)
 
 
-def test_the_list_holds_no_value_in_memory(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_list_holds_no_value_in_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(quarantine, "load_settings", lambda: type("_", (), {"kafka_config": staticmethod(dict)}))
     monkeypatch.setattr(quarantine, "read_all", lambda *_, **__: records())
     tracemalloc.start()
