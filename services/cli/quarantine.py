@@ -117,7 +117,7 @@ def destroy(position: Position, by: By, why: Ground, second: Second, second_key:
     key = record.key.reveal() if record.key is not None else None
     tombstone = (Message(quarantine.TOPIC, key, None), record.partition)
     send_together(settings.kafka_config(), [tombstone, (entry, 0)], name=NAME)
-    print("destroyed; the broker removes it once a record comes to that partition an hour or more later, or in 30 days")
+    print("destroyed; the broker removes it once a record comes there an hour or more later, or after 30 days")
 
 
 def _write(data: bytes) -> None:
