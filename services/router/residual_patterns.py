@@ -68,6 +68,14 @@ _WORDS = tuple(
         ),
         ("uk_person", r"\b(?:uk|eu|eea) (?:born|citizens?|nationals?|passports?)\b", ("uk ", "eu ", "eea ")),
         (
+            "coded",
+            r"(?<![a-z])(?:nationalit(?:y|ies)|citizenship|(?:place|country)[\s_-]?of[\s_-]?(?:birth|origin)|"
+            r"birth[\s_-]?(?:place|country))(?:[\s_-]?\(?(?:code|iso|id)\)?){0,2}[\"'\\\])>\s]{0,4}[:=|>]{1,2}"
+            r"[\s\"'\\\[({|>]{0,6}(?!(?:uk|gb|gbr|eng|no|yes|nk|na|nil|tbc|tba|unk|is|it|in|to|of|dob|sex|age|ref|"
+            r"not|any|all|he|she|we|pc|dc|am|pm)\b)[a-z]{2,3}(?=[\"'\\\s]{0,3}(?:[,;|<>}\])&\n]|$))",
+            ("nationalit", "citizenship", "birth", "origin"),
+        ),
+        (
             "home",
             r"\bsen[dt]\s+(?:(?:her|him|them|you|me|us)\s+)?back to (?:(?:her|his|their|your|my) )?(?:own )?country",
             ("back to",),
@@ -126,6 +134,7 @@ EXAMPLES = (
     "note: she%20is%20an%20asylum%20seeker",
     "Victim is a refugee.",
     "A Nigerian lives at number nine.",
+    '{"nationality":"POL"}',
 )
 #: What it must not find.
 NEUTRAL = (

@@ -60,8 +60,20 @@ _ENCODED = re.compile(
     r"|(?:\\+u[0-9a-fA-F]{4})+|\\+x[0-9a-fA-F]{2}|\\+[nrtbf\"'/\\]"
     r"|</?[a-zA-Z][^<>]{0,120}>|<!--[^<>]{0,120}-->|(?<=[A-Za-z])(?:\*\*|~~|__)(?=[A-Za-z])"
     r"|(?<=[A-Za-z])-[ \t]*\r?\n[ \t]*(?=[a-z])"
+    r"|(?:(?<=[a-z])[A-Z]|(?<=[A-Za-z])_)(?=\w{0,40}[\"'\\\])\s]{0,4}[:=|])"
 )
-_MAY_BE_ENCODED = re.compile(r"&[#a-zA-Z]|%[0-9a-fA-F]{2}|\\[unrtxbf\"'/\\]|<[a-zA-Z/!]|\*\*|~~|__|-[ \t]*\r?\n")
+_MAY_BE_ENCODED = re.compile(
+    r"&[#a-zA-Z]|%[0-9a-fA-F]{2}|\\[unrtxbf\"'/\\]|<[a-zA-Z/!]|\*\*|~~|__|-[ \t]*\r?\n"
+    r"|[a-z][A-Z_]\w{0,40}[\"'\\\])\s]{0,4}[:=|]|[A-Z]_\w{0,40}[\"'\\\])\s]{0,4}[:=|]"
+)
+#: What a tag says beside its looks: `<field name="nationality">`, not `style="font-family: Georgia"`.
+_LOOKS = re.compile(
+    r"""\b(?:(?:style|class|face|id|xmlns[:\w]*)\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>]+)|src\s*=\s*["']?cid:[^"'\s>]*)""",
+    re.IGNORECASE,
+)
+_TAG_WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+")
+#: Tags of HTML that stand inside a line and are words of the lexicon otherwise.
+_INLINE = frozenset({"abbr", "cite", "code", "data", "font", "label", "mark", "small", "strong", "time"})
 _ESCAPE = re.compile(r"\\[ux]([0-9a-fA-F]{2}(?:(?<=u[0-9a-fA-F]{2})[0-9a-fA-F]{2})?)")
 _SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:[ .\-_*,/|]{1,3}[A-Za-z]){2,}(?![A-Za-z0-9])")
 _LEET = re.compile(
@@ -131,7 +143,7 @@ def normalise(text: str, known: Callable[[str], bool]) -> Normal:
     for match in _ENCODED.finditer(text) if encoded else ():
         for index in range(at, match.start()):
             put(text[index], index, index + 1)
-        put(_decode(match.group()), match.start(), match.end())
+        put(_decode(match.group(), known), match.start(), match.end())
         at = match.end()
     for index in range(at, len(text)):
         put(text[index], index, index + 1)
@@ -144,12 +156,16 @@ def _lower(text: str) -> str:
     return low if len(low) == len(text) else "".join(char.lower()[:1] or char for char in text)
 
 
-def _decode(piece: str) -> str:
-    """The text that an entity, escape, percent run, tag or broken line stands for."""
+def _decode(piece: str, known: Callable[[str], bool]) -> str:
+    """The text that an entity, escape, percent run, tag, broken line or joint of a compound label stands for."""
+    if piece == "_":
+        return " "
     if piece[0] in "-*~_" or piece.startswith("<!"):
         return ""
     if piece[0] == "<":
-        return " " if _BLOCK_TAG.match(piece) else ""
+        return _tag(piece, known)
+    if piece.isalpha():  # `countryOfBirth`
+        return " " + piece
     if piece[0] == "%":
         return unquote(piece, errors="replace")
     if piece[0] == "&":
@@ -161,6 +177,16 @@ def _decode(piece: str) -> str:
             "".join(chr(int(unit, 16)) for unit in units).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         )
     return " "
+
+
+def _tag(piece: str, known: Callable[[str], bool]) -> str:
+    """What a tag says where a word of the lexicon stands in it: `nationality: ` before its value, `; ` after it."""
+    said = _LOOKS.sub("", piece.strip("<>/ "))
+    name, _, rest = said.partition(" ")
+    words = _TAG_WORD.findall("" if name.lower() in _INLINE else name) + _TAG_WORD.findall(rest)
+    if any(len(word) > 2 and known(word.lower()) for word in words):
+        return "; " if piece.startswith("</") else f" {' '.join(_TAG_WORD.findall(name))} {rest}: "
+    return " " if _BLOCK_TAG.match(piece) else ""
 
 
 def _letters(normal: Normal, known: Callable[[str], bool]) -> Normal:
