@@ -135,6 +135,7 @@ EXAMPLES = (
     "Victim is a refugee.",
     "A Nigerian lives at number nine.",
     '{"nationality":"POL"}',
+    "&#1055;&#1086;&#1083;&#1100;&#1082;&#1072;",
 )
 #: What it must not find.
 NEUTRAL = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import quopri
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -85,6 +87,44 @@ def test_other_scripts_are_held(engine: TextEngine, text: str) -> None:
     done = engine.redact(text)
     assert done.held
     assert done.text == TOKEN
+
+
+_SAID = "Полька, я из Украины", "أنا من سوريا"
+_WRITTEN = (
+    lambda said: "She wrote: " + said.encode("ascii", "xmlcharrefreplace").decode(),
+    lambda said: said.encode("ascii", "xmlcharrefreplace").decode().replace("&", "&amp;"),
+    lambda said: "".join(f"&#x{ord(char):x};" for char in said),
+    lambda said: said.encode("ascii", "backslashreplace").decode(),
+    lambda said: json.dumps(json.dumps({"note": said})),
+    lambda said: "".join(f"\\u{{{ord(char):x}}}" for char in said),
+    lambda said: "".join(f"%u{ord(char):04X}" for char in said),
+    lambda said: "q=" + quote(said),
+    lambda said: str(said.encode()),
+    lambda said: quopri.encodestring(said.encode()).decode(),
+    lambda said: f'<img src="a.png" alt="{said.encode("ascii", "xmlcharrefreplace").decode()}">',
+)
+
+
+@pytest.mark.parametrize("said", _SAID)
+@pytest.mark.parametrize("written", _WRITTEN)
+def test_other_scripts_in_disguise_are_held(engine: TextEngine, written: Callable[[str], str], said: str) -> None:
+    done = engine.redact(written(said))
+    assert done.held
+    assert done.text == TOKEN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C:\\users\\new\\test\\x and D:\\unit\\u12 file",
+        "50% off, 20%20more, &nbsp;&amp; caf&eacute; &alpha; &euro;20 &#8364;20",
+        "a=b; x=FF; sum=A9B2; colour=C0FFEE &#8220;quoted&#8221; it&#8217;s na&#239;ve",
+        "https://example.org/?q=noise%20at%20night&x=%E2%80%99 caf%C3%A9",
+        "it=E2=80=99s fine, {\"text\":\"it\\u2019s loud \\ud83d\\ude00 here\"}",
+    ],
+)
+def test_entities_and_escapes_of_latin_text_stay(engine: TextEngine, text: str) -> None:
+    assert engine.redact(text).text == text
 
 
 @pytest.mark.parametrize(

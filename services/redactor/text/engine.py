@@ -19,7 +19,7 @@ from services.redactor.text.addresses import Addresses
 from services.redactor.text.context import Groups, Scan
 from services.redactor.text.masking import Cover, Masker
 from services.redactor.text.model import Kept, Kind, Mask, Redaction, Span, Voucher
-from services.redactor.text.normalise import normalise
+from services.redactor.text.normalise import normalise, plain
 from services.redactor.text.numbers import Numbers
 from services.redactor.text.readings import Reader
 from services.redactor.text.recognizers import (
@@ -139,9 +139,10 @@ class TextEngine:
         if not text or text == TOKEN:
             return [], []
         whole = (0, len(text))
-        if readable.other_script(text):
+        shown = plain(text)
+        if readable.other_script(text) or readable.other_script(shown):
             return [Span(*whole, EntityClass.UNREADABLE, "other_script", 1.0)], []
-        if kind is Kind.NARRATIVE and readable.foreign(text, self._groups.english_words):
+        if kind is Kind.NARRATIVE and readable.foreign(shown, self._groups.english_words):
             return [Span(*whole, EntityClass.UNREADABLE, "other_language", 1.0)], []
         for inner in encoded.decoded(text):
             if hidden := self._scan(inner, kind)[0]:
