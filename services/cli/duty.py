@@ -74,7 +74,9 @@ def release(
     terms = Terms(duty.id, duty.instrument, duty.reference, duty.releasers or 2, duty.days or 0)
 
     def make(opened: Proposal, readers: Readers) -> Content:
-        done = coarsened(opened.notification(), _period(desk, duty.id, readers))
+        if (wanted := _read(opened)) is None:
+            raise RefusedError(f"proposal `{proposal}` holds no notification")
+        done = coarsened(wanted, _period(desk, duty.id, readers))
         return Content(duty.topic or "", msgspec.to_builtins(done))
 
     print(desk.release(found, terms, Signer(by, key, reason, reference), file, make, int(time.time() * 1000)))
@@ -90,7 +92,16 @@ def _duty(settings: Settings, name: str) -> Duty:
 def _period(desk: Desk, duty: str, readers: Readers) -> list[Notification]:
     """Every notification that this identity opens, each with an entry of its own.
 
-    One that it does not open makes cells smaller: more is dropped.
+    One that it does not open, or that is none, makes cells smaller: more is dropped.
     """
     records = [record for record in desk.waiting() if about(record)["duty"] == duty]
-    return [opened.notification() for opened in desk.open(records, readers) if isinstance(opened, Proposal)]
+    read = (_read(opened) for opened in desk.open(records, readers) if isinstance(opened, Proposal))
+    return [one for one in read if one is not None]
+
+
+def _read(opened: Proposal) -> Notification | None:
+    """The notification of a proposal; None where it holds something else."""
+    try:
+        return opened.notification()
+    except msgspec.DecodeError:
+        return None
