@@ -75,6 +75,7 @@ _WORDS = tuple(
             r"not|any|all|he|she|we|pc|dc|am|pm)\b)[a-z]{2,3}(?=[\"'\\\s]{0,3}(?:[,;|<>}\])&\n]|$))",
             ("nationalit", "citizenship", "birth", "origin"),
         ),
+        ("file", r"\bdata:[^,\s]{0,80};base64,", (";base64,",)),
         (
             "home",
             r"\bsen[dt]\s+(?:(?:her|him|them|you|me|us)\s+)?back to (?:(?:her|his|their|your|my) )?(?:own )?country",
@@ -135,6 +136,7 @@ EXAMPLES = (
     "Victim is a refugee.",
     "A Nigerian lives at number nine.",
     '{"nationality":"POL"}',
+    "data:image/jpeg;base64,/9j/4AAQ",
     "&#1055;&#1086;&#1083;&#1100;&#1082;&#1072;",
 )
 #: What it must not find.

@@ -28,7 +28,7 @@ from services.redactor.text.engine import TextEngine
         ('<field name="nationality" value="POL"/>', ["POL"]),
         ('<field name="nationality">POL</field>', ["POL"]),
         ('<b title="she is Polish">note</b>', ["Polish"]),
-        ("<b title=\"she is &#80;olish\">note</b>", ["olish"]),
+        ('<b title="she is &#80;olish">note</b>', ["olish"]),
         ("<nrpf>Y</nrpf>", ["<nrpf>"]),
         ("| Nationality | POL |", ["POL"]),
         ("NATIONALITY|POL|DOB|1990", ["POL"]),

@@ -134,8 +134,8 @@ class TextEngine:
     def _whole(self, span: Span, codes: frozenset[str], *, held: bool = False) -> Redaction:
         return Redaction(TOKEN, (Mask(0, len(TOKEN), span.entity, span.rule),), (), held, codes)
 
-    def _scan(self, text: str, kind: Kind) -> tuple[list[Span], list[Kept]]:
-        """Spans and look-alikes in characters of `text`."""
+    def _scan(self, text: str, kind: Kind, *, inner: bool = False) -> tuple[list[Span], list[Kept]]:
+        """Spans and look-alikes in characters of `text`; an `inner` text has been decoded through all its layers."""
         if not text or text == TOKEN:
             return [], []
         whole = (0, len(text))
@@ -144,10 +144,11 @@ class TextEngine:
             return [Span(*whole, EntityClass.UNREADABLE, "other_script", 1.0)], []
         if kind is Kind.NARRATIVE and readable.foreign(shown, self._groups.english_words):
             return [Span(*whole, EntityClass.UNREADABLE, "other_language", 1.0)], []
-        for inner in encoded.decoded(text):
-            if hidden := self._scan(inner, kind)[0]:
+        for layer in () if inner else encoded.decoded(text):
+            if hidden := self._scan(layer, kind, inner=True)[0]:
                 return [Span(*whole, hidden[0].entity, "encoded", 1.0)], []
-        spans: list[Span] = []
+        opaque = encoded.opaque(text, self._groups.english_words)
+        spans = [Span(*place, EntityClass.IDENTIFYING, "opaque", 1.0) for place in opaque]
         kept: list[Kept] = []
         scans = [(offset, self._scan_piece(piece, kind, offset, spans, kept)) for offset, piece in _pieces(text)]
         spans += _flags(text)

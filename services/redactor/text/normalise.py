@@ -83,8 +83,8 @@ _TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,2000}>")
 _QUOTED = re.compile(r"""(?:title|alt|value|content|placeholder|label)\s*=\s*["']([^"'<>]*)""", re.IGNORECASE)
 _SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:[ .\-_*,/|]{1,3}[A-Za-z]){2,}(?![A-Za-z0-9])")
 _LEET = re.compile(
-    r"(?<![\w@$])(?=[A-Za-z013457@$!|]*[013457@$!|])"
-    r"(?=(?:[^A-Za-z]*[A-Za-z]){3})[A-Za-z013457@$!|]{4,}"
+    r"(?<![\w@$!|])(?=[A-Za-z013457@$!|]*[013457@$!|])"
+    r"(?=(?:[^A-Za-z]{0,20}[A-Za-z]){3})[A-Za-z013457@$!|]{4,}"
 )
 _MAY_BE_LEET = re.compile(r"[a-z][013457@$!|]|[013457@$!|][a-z]")
 _LEET_MAP = str.maketrans("013457@$!|", "oieastasil")
