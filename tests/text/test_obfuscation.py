@@ -208,6 +208,16 @@ def test_entities_and_escapes_of_latin_text_stay(engine: TextEngine, text: str) 
         "ona jest bardzo zmęczona i nie chce rozmawiać z nikim dzisiaj wieczorem",
         "ella no quiere hablar con nadie porque tiene mucho miedo de su marido",
         "mae hi wedi blino ac nid yw hi eisiau siarad gyda neb heno",
+        "ofiara jest obywatelką Rumunii, bez wizy",
+        "Jestem Obywatelką Ukrainy Bez Wizy I Boję Się Wracać Do Domu",
+        "JESTEM OBYWATELKA ALBANII BEZ WIZY I BOJE SIE",
+        "Soy rumana, no tengo papeles",
+        "Je suis sans papiers",
+        "Sono senza documenti",
+        "Eu sou brasileira e nao tenho visto",
+        "The caller rang at nine and was upset. An officer saw her at home. She said to him: nie mam wizy "
+        "i boję się że mnie odeślą do domu bo jestem z Ukrainy.",
+        "She was seen by the officer at the house on Monday.\nella no quiere hablar con nadie porque tiene miedo",
     ],
 )
 def test_other_languages_are_held(engine: TextEngine, text: str) -> None:
@@ -223,6 +233,11 @@ def test_other_languages_are_held(engine: TextEngine, text: str) -> None:
         "café, naïve, £20 – ok",
         "ATTENDED ADDRESS NO REPLY CARD LEFT WILL RETURN TOMORROW LATES TO REVISIT",
         "Mohammed Iqbal, Fatima Noor, Siobhan Kelly",
+        "Roman Nowak, Ana Maria da Silva, Ben Kam, Nguyen Thi Mai, Nga and Viet Le. Les and Des left.",
+        "Jones, 3 High Street, Bury; Smith, 14 Bolton Road, Bury; Khan, 2 The Rock, Bury; Silva, 5 Est Bank",
+        "rang back no reply, left voicemail asking tenant to ring housing re mould in bathroom. Bin store full",
+        "male wearing dark hooded top. black joggers white trainers carrying rucksack heading towards station",
+        "Restaurant Les Deux. Eu de parfum and soy milk stolen, je ne sais quoi. NIC number, sus made off",
     ],
 )
 def test_shorthand_and_names_count_as_english(engine: TextEngine, text: str) -> None:
