@@ -74,7 +74,9 @@ def release(
     terms = Terms(duty.id, duty.instrument, duty.reference, duty.releasers or 2, duty.days or 0)
 
     def make(opened: Proposal, readers: Readers) -> Content:
-        done = coarsened(opened.notification(), people(opened, _period(desk, duty.id, readers)))
+        if (wanted := _read(opened)) is None:
+            raise RefusedError(f"proposal `{proposal}` holds no notification")
+        done = coarsened(wanted, people(opened, _period(desk, duty.id, readers)))
         return Content(duty.topic or "", msgspec.to_builtins(done))
 
     print(desk.release(found, terms, Signer(by, key, reason, reference), file, make, int(time.time() * 1000)))
@@ -90,7 +92,16 @@ def _duty(settings: Settings, name: str) -> Duty:
 def _period(desk: Desk, duty: str, readers: Readers) -> list[Proposal]:
     """Every proposal that this identity opens, each with an entry of its own.
 
-    One that it does not open makes cells smaller: more is dropped.
+    One that it does not open, or that is none, makes cells smaller: more is dropped.
     """
     records = [record for record in desk.waiting() if about(record)["duty"] == duty]
-    return [opened for opened in desk.open(records, readers) if isinstance(opened, Proposal)]
+    opened = (one for one in desk.open(records, readers) if isinstance(one, Proposal))
+    return [one for one in opened if _read(one) is not None]
+
+
+def _read(opened: Proposal) -> Notification | None:
+    """The notification of a proposal; None where it holds something else."""
+    try:
+        return opened.notification()
+    except msgspec.DecodeError:
+        return None

@@ -46,6 +46,15 @@ def quarter(stamp: str) -> str:
     return f"{stamp[:4]}-Q{(int(stamp[5:7]) + 2) // 3}"
 
 
+def closed(made: Notification) -> bool:
+    """Whether every field holds one of its closed words; the constructor does not ask."""
+    try:
+        msgspec.convert(msgspec.to_builtins(made), Notification)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def coarsened(wanted: Notification, period: Iterable[Notification]) -> Notification:
     """`wanted` without the fields that fewer than `FEWEST` people of its quarter share.
 

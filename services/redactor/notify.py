@@ -31,7 +31,8 @@ def notify(value: dict[str, Any], plan: Plan, who: Attribution) -> Notification 
 
     1. Only the form of the duty: the adult does not consent to a referral.
     2. Only an adult: said to be, of no age under 18, and nobody in the record is a child.
-    3. Closed words alone: a nationality of the lexicon, types, sex, age band, region, quarter.
+    3. Closed words alone: a nationality of the lexicon, types, sex, age band, region, quarter. What is none of them
+       (the quarter of a thirteenth month) is never sealed: it could not be opened again.
     4. The inverted scan: nothing in it that names, locates or numbers somebody in the record.
     """
     referral, person = value.get("referral") or {}, value.get("potentialVictim") or {}
@@ -50,7 +51,8 @@ def notify(value: dict[str, Any], plan: Plan, who: Attribution) -> Notification 
         region=notification.REGION if who.area != "unknown" else None,
         quarter=notification.quarter(made),
     )
-    return None if notification.identifying(found, _known(value, plan)) else found  # 4
+    closed = notification.closed(found)
+    return None if not closed or notification.identifying(found, _known(value, plan)) else found  # 4
 
 
 def _nationality(value: object) -> str | None:

@@ -56,7 +56,7 @@ class Traversed:
     """A redacted value and the account of it. Pointers are those of the redacted value.
 
     `held` maps the pointer of each unreadable text to the text itself. `dropped` counts leaves by cause:
-    `plan`, `drift` (no schema knows the field) and `misfit` (not the type that the schema says).
+    `plan`, `drift` (no schema knows the field) and `misfit` (not what the schema says).
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -78,7 +78,7 @@ def traverse(value: dict[str, Any], plan: Plan, *, protected: bool, scan: Scan, 
         scan: reads one text.
         pseudonym: the keyed hash of one id.
     """
-    return _Traversal(protected, scan, pseudonym).run(value, plan.root)
+    return _Traversal(plan, protected, scan, pseudonym).run(value)
 
 
 def count_leaves(value: object) -> int:
@@ -96,15 +96,17 @@ def count_leaves(value: object) -> int:
 
 
 class _Traversal:
-    def __init__(self, protected: bool, scan: Scan, pseudonym: Pseudonym) -> None:
+    def __init__(self, plan: Plan, protected: bool, scan: Scan, pseudonym: Pseudonym) -> None:
+        self._root = plan.root
+        self._checks = plan.kept_validators
         self._protected = protected
         self._scan = scan
         self._pseudonym = pseudonym
         self._done = Traversed()
         self._stack: list[tuple[Any, Any, Node, str]] = []
 
-    def run(self, value: dict[str, Any], root: Node) -> Traversed:
-        self._stack.append((value, self._done.value, root, ""))
+    def run(self, value: dict[str, Any]) -> Traversed:
+        self._stack.append((value, self._done.value, self._root, ""))
         while self._stack:
             source, target, node, pointer = self._stack.pop()
             if isinstance(source, dict):
@@ -148,16 +150,21 @@ class _Traversal:
         return made
 
     def _leaf(self, item: Any, leaf: Leaf, pointer: str, key: str) -> Any:
-        if not _fits(item, leaf.types):
+        action = leaf.protected if self._protected else leaf.unprotected
+        if not _fits(item, leaf.types) or (action is Action.KEEP and self._refused(item, leaf)):
             return self._drop(item, "misfit")
         self._done.leaves_in += 1
         self._done.leaves_out += 1
-        action = leaf.protected if self._protected else leaf.unprotected
         if item is None or action is Action.KEEP:
             return item
         if action is Action.PSEUDONYMISE:
             return self._pseudonym(leaf, str(item))
         return self._read(item, leaf.kind or TextKind.NARRATIVE, f"{pointer}/{escape(key)}")
+
+    def _refused(self, item: Any, leaf: Leaf) -> bool:
+        """Whether the schema refuses a value that nobody checked yet, since most records lose it."""
+        check = self._checks.get(leaf.pattern)
+        return check is not None and not check.is_valid(item)
 
     def _read(self, text: str, kind: TextKind, pointer: str) -> str:
         done, redaction = self._done, self._scan(text, kind)

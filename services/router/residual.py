@@ -19,7 +19,7 @@ from services.kernel.errors import ConfigError
 from services.kernel.vocabulary import Tag
 from services.router import residual_patterns as patterns
 from services.router.residual_names import has_code
-from services.router.residual_text import Folded, encoded_parts, fold, spaced_words
+from services.router.residual_text import Folded, encoded_parts, fold, other_script, spaced_words
 from services.router.residual_vouchers import Confirmer
 from services.router.residual_words import load_words
 from services.router.text_view import Shortened
@@ -170,6 +170,8 @@ class Residual:
             hits = [hit for hit in hits if not hit.what.startswith("reference")]
         if leaf.tag is Tag.NAME and has_code(text, self._words):
             hits.append(Hit(0, len(text), "code", True))
+        if leaf.tag in _OF_WORDS and other_script(text):
+            hits.append(Hit(0, len(text), "script", True))
         if depth:
             for start, end, inner in encoded_parts(text):
                 if self._hits(Leaf(leaf.pointer, inner, leaf.tag), depth - 1):

@@ -68,6 +68,15 @@ _WORDS = tuple(
         ),
         ("uk_person", r"\b(?:uk|eu|eea) (?:born|citizens?|nationals?|passports?)\b", ("uk ", "eu ", "eea ")),
         (
+            "coded",
+            r"(?<![a-z])(?:nationalit(?:y|ies)|citizenship|(?:place|country)[\s_-]?of[\s_-]?(?:birth|origin)|"
+            r"birth[\s_-]?(?:place|country))(?:[\s_-]?\(?(?:code|iso|id)\)?){0,2}[\"'\\\])>\s]{0,4}[:=|>]{1,2}"
+            r"[\s\"'\\\[({|>]{0,6}(?!(?:uk|gb|gbr|eng|no|yes|nk|na|nil|tbc|tba|unk|is|it|in|to|of|dob|sex|age|ref|"
+            r"not|any|all|he|she|we|pc|dc|am|pm)\b)[a-z]{2,3}(?=[\"'\\\s]{0,3}(?:[,;|<>}\])&\n]|$))",
+            ("nationalit", "citizenship", "birth", "origin"),
+        ),
+        ("file", r"\bdata:[^,\s]{0,80};base64,", (";base64,",)),
+        (
             "home",
             r"\bsen[dt]\s+(?:(?:her|him|them|you|me|us)\s+)?back to (?:(?:her|his|their|your|my) )?(?:own )?country",
             ("back to",),
@@ -80,8 +89,8 @@ _NUMBERS = tuple(
         ("permit", r"\b[a-z]{2}[x\d]\d{6}\b"),
         ("home_office", r"\b[a-z]\d{7}(?:/\d{1,2})?\b"),
         ("application", r"\b\d{4}[-/ ]\d{4}[-/ ]\d{4}[-/ ]\d{4}\b"),
-        ("web_form", r"\bgwf ?0?\d{8,10}\b"),
-        ("appeal", r"\b(?:pa|hu|ia|ea|dc|da|rp)/\d{5}/\d{4}\b"),
+        ("web_form", r"\bgwf[\s:#.-]{0,3}0?\d{8,10}\b"),
+        ("appeal", r"\b(?:(?:pa|hu|ia|ea|eu|dc|da|rp|oa|ui)/\d{5}/\d{4}|ui-\d{4}-\d{6})\b"),
         ("registration", r"\basc/?\d{5,}\b"),
         ("nine_digits", r"(?<![\d+])\d{9}(?!\d)"),
         ("foreign_prefix", r"(?<![\w+])(?:\+|00)(?!44)[1-9]\d{0,2}[\s-]?\d{3}"),
@@ -126,6 +135,9 @@ EXAMPLES = (
     "note: she%20is%20an%20asylum%20seeker",
     "Victim is a refugee.",
     "A Nigerian lives at number nine.",
+    '{"nationality":"POL"}',
+    "data:image/jpeg;base64,/9j/4AAQ",
+    "&#1055;&#1086;&#1083;&#1100;&#1082;&#1072;",
 )
 #: What it must not find.
 NEUTRAL = (

@@ -22,6 +22,8 @@ _LOOKALIKE = str.maketrans(
     | {"ß": "ss", "þ": "th", "æ": "ae", "œ": "oe"}
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,24});")
+_ESCAPES = re.compile(r"(?:(?:\\u|%u)[0-9a-fA-F]{4})+")
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _SPACED = re.compile(r"(?<![a-z0-9])[a-z](?:[ ._\-*/|]{1,2}[a-z]){2,}(?![a-z0-9])")
 _PERCENT = re.compile(r"\S*%[0-9A-Fa-f]{2}\S*")
 #: Twelve bytes in base64: shorter ones are words.
@@ -79,6 +81,19 @@ def _pieces(source: str) -> Iterator[tuple[int, str]]:
             yield entity.start(), decoded
         at = entity.end()
     yield from enumerate(source[at:], at)
+
+
+def other_script(source: str) -> bool:
+    """Whether a word is written in letters of which none is Latin, also as character references or escapes."""
+    if source.isascii() and not any(mark in source for mark in ("&", "%", "\\u")):
+        return False
+    text = _ESCAPES.sub(lambda found: re.sub(r"[\\%]u(....)", lambda unit: chr(int(unit[1], 16)), found[0]), source)
+    text = unicodedata.normalize("NFKC", unquote(html.unescape(text)))
+    return any(not any(map(_latin, word)) for word in _WORD.findall(text))
+
+
+def _latin(char: str) -> bool:
+    return char < "\u0250" or unicodedata.name(char, "").startswith("LATIN")
 
 
 def spaced_words(text: str) -> Iterator[tuple[str, int, int]]:

@@ -75,6 +75,8 @@ def victim(**fields: Any) -> Any:
         referral(adult=False),
         referral(adult=None),
         referral(madeAt=None),
+        referral(madeAt="2026-13-01T00:00:00Z"),
+        referral(madeAt="2026-00-01T00:00:00Z"),
         victim(age=17),
         victim(birthDate="2010-01-01"),
         victim(surname="Brazilian"),

@@ -110,6 +110,16 @@ def test_an_unprotected_nationality_of_a_wrong_type_is_dropped() -> None:
     assert opened(outcome).dropped == {"misfit": 1}
 
 
+@pytest.mark.parametrize("odd", ["IC0", "ic1", 7])
+def test_an_unprotected_code_outside_its_list_is_dropped_and_the_record_goes_on(odd: object) -> None:
+    suspect = person(roles=["SUS"], charged=True, age=30, ethnicityOfficer=odd)
+    outcome = STEP(crime(small_crime(persons=[suspect])), BATCH)
+    assert "ethnicityOfficer" not in redacted(outcome)["persons"][0]
+    assert opened(outcome).dropped == {"misfit": 1}
+    known = person(roles=["SUS"], charged=True, age=30, ethnicityOfficer="IC1")
+    assert redacted(STEP(crime(small_crime(persons=[known])), BATCH))["persons"][0]["ethnicityOfficer"] == "IC1"
+
+
 def test_unknown_fields_are_dropped_and_only_sealed_detail_names_them() -> None:
     key = "Jan Przykładowy, Fooish"
     outcome = STEP(crime(small_crime(**{key: {"a": [1, 2]}})), BATCH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jsonschema_rs
@@ -80,6 +80,15 @@ def redacted_schema(root: Node, schema_id: str) -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"{schema_id}:redacted",
         **_closed(root),
+    }
+
+
+def kept_validators(nodes: Iterable[Node]) -> dict[str, Validator]:
+    """By pattern, what checks a leaf that only an unprotected record keeps: `source_schema` asked nothing of it."""
+    return {
+        node.pattern: validator(_leaf(node.leaf))
+        for node in nodes
+        if node.leaf is not None and node.leaf.protected is Action.DROP and node.leaf.unprotected is Action.KEEP
     }
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from services.kernel.errors import ConfigError
 from services.kernel.jsonio import BadJson, Limits, canonical, parse
 from services.kernel.schema.compile import Compiler, walk_tree
-from services.kernel.schema.generate import redacted_schema, schema_fault, source_schema, validator
+from services.kernel.schema.generate import kept_validators, redacted_schema, schema_fault, source_schema, validator
 from services.kernel.schema.plan import Feeds, Node, Plan, Schema
 from services.kernel.schema.tags import Tags, load_tags
 from services.kernel.schema.words import RiskMark
@@ -77,6 +77,7 @@ def compile_feed(schema: Schema, tags: Tags) -> Plan:
         redacted_schema=redacted,
         source_validator=validator(source_schema(schema, tags)),
         redacted_validator=validator(redacted),
+        kept_validators=MappingProxyType(kept_validators(nodes)),
     )
 
 

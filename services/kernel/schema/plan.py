@@ -104,7 +104,8 @@ class Validator(Protocol):
 class Plan:
     """One feed schema, compiled. `leaves` maps each pattern to its leaf; `root` is the same as a tree.
 
-    `risk` gives, for each kind of lifted risk, the property names that lead to its place.
+    `risk` gives, for each kind of lifted risk, the property names that lead to its place. `kept_validators` check,
+    by pattern, the leaves that only an unprotected record keeps.
     """
 
     feed: str
@@ -118,6 +119,7 @@ class Plan:
     redacted_schema: Schema
     source_validator: Validator
     redacted_validator: Validator
+    kept_validators: Mapping[str, Validator]
 
     def validate(self, value: object) -> bool:
         """Whether an agency's record conforms; leaves that are dropped may hold anything."""

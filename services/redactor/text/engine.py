@@ -19,7 +19,7 @@ from services.redactor.text.addresses import Addresses
 from services.redactor.text.context import Groups, Scan
 from services.redactor.text.masking import Cover, Masker
 from services.redactor.text.model import Kept, Kind, Mask, Redaction, Span, Voucher
-from services.redactor.text.normalise import normalise
+from services.redactor.text.normalise import normalise, plain
 from services.redactor.text.numbers import Numbers
 from services.redactor.text.readings import Reader
 from services.redactor.text.recognizers import (
@@ -134,19 +134,21 @@ class TextEngine:
     def _whole(self, span: Span, codes: frozenset[str], *, held: bool = False) -> Redaction:
         return Redaction(TOKEN, (Mask(0, len(TOKEN), span.entity, span.rule),), (), held, codes)
 
-    def _scan(self, text: str, kind: Kind) -> tuple[list[Span], list[Kept]]:
-        """Spans and look-alikes in characters of `text`."""
+    def _scan(self, text: str, kind: Kind, *, inner: bool = False) -> tuple[list[Span], list[Kept]]:
+        """Spans and look-alikes in characters of `text`; an `inner` text has been decoded through all its layers."""
         if not text or text == TOKEN:
             return [], []
         whole = (0, len(text))
-        if readable.other_script(text):
+        shown = plain(text)
+        if readable.other_script(text) or readable.other_script(shown):
             return [Span(*whole, EntityClass.UNREADABLE, "other_script", 1.0)], []
-        if kind is Kind.NARRATIVE and readable.foreign(text, self._groups.english_words):
+        if kind is Kind.NARRATIVE and readable.foreign(shown, self._groups.english_words):
             return [Span(*whole, EntityClass.UNREADABLE, "other_language", 1.0)], []
-        for inner in encoded.decoded(text):
-            if hidden := self._scan(inner, kind)[0]:
+        for layer in () if inner else encoded.decoded(text):
+            if hidden := self._scan(layer, kind, inner=True)[0]:
                 return [Span(*whole, hidden[0].entity, "encoded", 1.0)], []
-        spans: list[Span] = []
+        opaque = encoded.opaque(text, self._groups.english_words)
+        spans = [Span(*place, EntityClass.IDENTIFYING, "opaque", 1.0) for place in opaque]
         kept: list[Kept] = []
         scans = [(offset, self._scan_piece(piece, kind, offset, spans, kept)) for offset, piece in _pieces(text)]
         spans += _flags(text)

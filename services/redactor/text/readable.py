@@ -6,6 +6,7 @@ import re
 import tempfile
 import unicodedata
 from functools import lru_cache
+from pathlib import Path
 
 from services.kernel.errors import ConfigError
 from services.redactor.text.normalise import fold
@@ -16,6 +17,10 @@ _LOWER_WORD = re.compile(r"(?<![\w'.@/-])[^\W\d_A-Z][^\W\d_A-Z']*(?![\w@/-])")
 _ENGLISH_SHARE = 0.22
 _FOREIGN_SHARE = 0.12
 _CONFIDENT = 0.97
+_SENTENCE = re.compile(r"(?<=[.!?:;])[\"')\]]?\s+|\n+")
+#: A shorter sentence among others is not asked for its language.
+_LONG = 8
+_FOREIGN = Path(__file__).parent / "lexicon" / "foreign.txt"
 
 
 @lru_cache(maxsize=8192)
@@ -45,11 +50,34 @@ def other_script(text: str) -> bool:
 
 
 def foreign(text: str, common: frozenset[str]) -> bool:
-    """Whether a text in Latin letters is, with confidence, not English.
+    """Whether a text in Latin letters, or a sentence of it, is with confidence not English.
 
-    Asked only about texts with at least six lower-case words; names, shorthand and short values count as English.
-    `common` holds frequent English words.
+    1. A sentence, in any case, of which a third or more are everyday words of other languages.
+    2. The whole, and every sentence of eight lower-case words and more, by its letters.
+
+    Names, shorthand and short values count as English. `common` holds frequent English words.
     """
+    sentences = _SENTENCE.split(text)
+    if any(_everyday(sentence, common) for sentence in sentences):  # 1
+        return True
+    long = (sentence for sentence in sentences if len(_LOWER_WORD.findall(sentence)) >= _LONG)
+    return _not_english(text, common) or (len(sentences) > 1 and any(_not_english(one, common) for one in long))  # 2
+
+
+def _everyday(sentence: str, common: frozenset[str]) -> bool:
+    words = [(word if word.isascii() else "".join(map(fold, word))).lower() for word in _WORD.findall(sentence)]
+    known = [word for word in words if word in _foreign_words() and word not in common]
+    return len(set(known)) >= 2 and 3 * len(known) >= len(words)
+
+
+@lru_cache(maxsize=1)
+def _foreign_words() -> frozenset[str]:
+    lines = _FOREIGN.read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+def _not_english(text: str, common: frozenset[str]) -> bool:
+    """By its letters; asked only about texts with at least six lower-case words, or twelve in capitals."""
     words = [word.lower() for word in _LOWER_WORD.findall(text)]
     if len(words) < 6:
         capitals = [word.lower() for word in _WORD.findall(text)]

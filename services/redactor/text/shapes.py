@@ -130,7 +130,10 @@ HOME_OFFICE_OWNED = re.compile(r"\b(?:an?|his|her|their|my|at|works? (?:in|from)
 HOME_OFFICE_TOLD = re.compile(
     r"\b(?:letters?|rang|ring|tell|told|report\w*|contact\w*|inform\w*|call\w*|from|by|with)\s(?:to\s)?(?:the\s)?\Z"
 )
-CODE_LABEL = re.compile(r"\b(?:nat|natl|nationality|pob|cob|country|passport|ppt|citizenship)\b\s*[:=\-]?\s*\Z")
+CODE_LABEL = re.compile(
+    r"\b(?:nat|natl|nationality|nationalities|pob|cob|country|passport|ppt|citizenship|birth|origin)\b"
+    r"(?:[\"'\s]{0,3}\(?(?:code|iso|id|value)\b\)?){0,2}[\s\"'\])}>|:=\-\[({]{0,8}(?:[a-z]{3}[\"'\s]{0,3}[,/][\"'\s]{0,3}){0,4}\Z"
+)
 CODE_COUNTED = re.compile(r"(?:\b\d+\s?x?|\ball|\bboth|\bis an?|\bis)\s*\Z")
 HOLIDAY_AFTER = re.compile(
     r"\A (?:with (?:them|her|him|us|family) )?(?:on \w+day )?(?:on|for) "
