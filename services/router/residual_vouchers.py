@@ -97,7 +97,8 @@ def _given_name(place: _Place, words: Words) -> bool:
 def _thing_modified(place: _Place, words: Words) -> bool:
     if place.span.lower() == "polish" and set(place.last()) & words.polishes:
         return True
-    sent = bool(set(place.last(6)) & words.goods and set(place.last()) & words.from_words)
+    near = set(place.last(6))
+    sent = bool(near & words.goods and set(place.last()) & words.from_words and not near & words.not_sent)
     return sent or bool(place.next(2) & words.things)
 
 

@@ -32,6 +32,7 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     makes: frozenset[str]
     not_given: frozenset[str]
     not_holiday: frozenset[str]
+    not_sent: frozenset[str]
     objects: frozenset[str]
     parking: frozenset[str]
     phrases: frozenset[str]

@@ -147,8 +147,20 @@ class Around:
 
     @cached_property
     def after(self) -> list[str]:
-        """The two tokens after the hit, in lower case."""
-        return self.scan.after(self.hit.end, 2)
+        """The two tokens after the hit, in lower case; of the next line only a word for people.
+
+        `Polish` at the end of a line and `Shop` at the start of the next are two facts; `Polish` and `man` are one.
+        """
+        tokens = self.scan.after(self.hit.end, 2)
+        same = bisect_left(self.scan.starts, self._line_end) - bisect_left(self.scan.starts, self.hit.end)
+        while same < len(tokens) and tokens[same] in self.groups.people:
+            same += 1
+        return tokens[:same]
+
+    @cached_property
+    def _line_end(self) -> int:
+        found = self.scan.normal.text.find("\n", self.hit.end)
+        return found if found >= 0 else len(self.scan.normal.text)
 
     @cached_property
     def following(self) -> str:
@@ -159,13 +171,16 @@ class Around:
 
     @cached_property
     def next_form(self) -> str:
-        """The token after the hit as it is written."""
-        return self.scan.token_after(self.hit.end)
+        """The token after the hit on its line as it is written."""
+        return self.scan.token_after(self.hit.end) if self.after else ""
 
     @cached_property
     def previous(self) -> str:
         """The word before the hit, in lower case; a point after a title is passed over."""
         before = self.scan.before(self.hit.start, 2)
+        named = self.groups.titles | self.groups.education
+        if not self.scan.normal.text[: self.hit.start].rpartition("\n")[2].strip() and named.intersection(before):
+            return ""  # a title or a subject taught does not go over the line
         if before and before[-1] == "." and len(before) > 1:
             return before[-2]
         return before[-1] if before else ""

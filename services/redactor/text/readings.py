@@ -22,6 +22,9 @@ _COUNTED = frozenset(
 )
 #: Titles that are family too.
 _KIN = frozenset({"father", "sister"})
+#: Words of `lower_ambiguous` that name no thing which one is beside or has.
+_SAID = frozenset({"polish", "turk", "roma", "catalan", "malay", "slav", "copt", "tiv", "peul"})
+_TOLD = frozenset({"said", "say", "told", "stated", "want", "wanted", "work", "worked", "live", "lived"})
 _PLACED = frozenset(("in", "to", "via", "through", "into", "near"))
 _DOMAIN = re.compile(r"\.[a-z]{2,3}\b")
 
@@ -58,6 +61,10 @@ class Reader:
             return self._name_field(at)
         if "weak" in at.flags and not self._origin(at):
             return None
+        if at.place and shapes.PERSON_OF.match(at.right):
+            return _span(at, EntityClass.NATIONALITY)
+        if at.scan.capitals and at.adjective and shapes.PERSON_SAID.search(at.left):
+            return _span(at, _class(at))
         reason = self._street(at) or self._handle(at)
         if reason:
             return _kept(at, reason)
@@ -112,17 +119,8 @@ class Reader:
             if hit.entry.word not in self.groups.lower_ambiguous
         ):
             return _span(at, EntityClass.NATIONALITY)
-        if at.word in {
-            "polish",
-            "turk",
-            "roma",
-            "catalan",
-            "malay",
-            "slav",
-            "copt",
-            "tiv",
-            "peul",
-        } and shapes.PERSON_BEFORE.search(at.left):
+        said = shapes.PERSON_BEFORE if at.word in _SAID else shapes.PERSON_IS
+        if said.search(at.left) or (at.previous == "both" and at.following in _TOLD):
             return _span(at, EntityClass.NATIONALITY)
         return _kept(at, VoucherReason.PHRASE)
 
@@ -208,6 +206,8 @@ class Reader:
 
     def _place(self, at: Around) -> VoucherReason | None:
         """Why a foreign place says nothing of a person's origin."""
+        if shapes.HOME.search(at.left):
+            return None
         if shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right):
             return VoucherReason.HOLIDAY
         if any(shape.search(at.left) for shape in (shapes.SERVICE, shapes.FIXTURE, shapes.TOPIC)):

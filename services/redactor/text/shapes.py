@@ -7,6 +7,12 @@ from __future__ import annotations
 
 import re
 
+#: A stretch of text in which no person stands and nobody goes anywhere.
+_NO_PERSON = (
+    r"(?:(?!\b(?:her|him|me|them|us|you|she|he|they|who|i|we|his|their|my|family|mother|father|mum|dad|sister|brother|"
+    r"wife|husband|kids?|child|children|girls?|boys?|wom[ae]n|m[ae]n|people|person|victim|witness|driver|rider|worker|"
+    r"back|home|go|work|live|marry|threats?|tickets?|flights?)\b)[^.;:])"
+)
 ORIGIN = re.compile(
     r"\b(?:from|born(?: and raised)?(?: in)?|back(?: home)?(?: to| in)|return(?:ed|ing)? to|"
     r"home (?:in|to)|left|leave|fled|"
@@ -31,18 +37,30 @@ STRONG_ORIGIN = re.compile(
 HOLIDAY = re.compile(
     r"\b(?:holiday(?:s|ing|ed)?|vacation|honeymoon|cruise|fortnight|weekend|stag(?: do)?|"
     r"hen(?: do)?|city break|mini break|annual leave|"
-    r"(?:a|the|one|two|2|school|business|day) (?:week|weeks|trip|tour|break)|trip|excursion)\b[^.;:]{0,30}?"
-    r"\b(?:in|to|at|from|of|around)\s*(?:the )?\Z"
+    r"(?:a|the|one|two|2|school|business|day) (?:week|weeks|trip|tour|break)|trip|excursion)\b"
+    r"(?:(?!\b(?:he|she|they|who|i|we|was|were|is|has|had)\b)[^.;:]){0,30}?"
+    r"\b(?:in|to|at|of|around)\s*(?:the )?\Z"
 )
+#: A thing that came or goes, or what is done to things only; not where a person stands in between or is what is sent.
 GOODS = re.compile(
-    r"\b(?:parcel|package|speakers?|parts|clothes|shoes|toys?|vapes?|cigarettes|tobacco|tiles|fabric|furniture|"
-    r"order(?:ed)?|goods|delivery|import(?:ed)?|shipped|made|manufactured|"
-    r"bought|posted|"
-    r"shipment)\b[^.;:]{0,20}?\b(?:from|in|to|of)\s*\Z"
+    r"\b(?:(?:parcel|package|speakers?|parts|clothes|shoes|toys?|vapes?|cigarettes|tobacco|tiles|fabric|furniture|"
+    r"goods|delivery|deliveries|imports?|shipment)\b" + _NO_PERSON + r"{0,20}?\b(?:from|in|to|of)|"
+    r"(?<!court )(?<!protection )orders?\b" + _NO_PERSON + r"{0,20}?\bfrom|"
+    r"(?<!\bwas )(?<!\bwere )(?<!\bbeen )(?<!\bbeing )(?<!\bgot )(?:ordered|imported|shipped|bought|posted)\b"
+    + _NO_PERSON
+    + r"{0,20}?\b(?:from|in)|"
+    r"(?:made|manufactured|assembled|printed)(?: by hand)? in)\s*\Z"
+)
+#: Said to be home, whatever else the sentence is about.
+HOME = re.compile(
+    r"\b(?:born(?: and raised)?(?: in)?|back(?: home)?(?: to| in)|return(?:ed|ing)? to|home (?:in|to)|fled|"
+    r"flee(?:ing)?|escaped|raised in|grew up in|sent (?:back )?to|deported to|removed to|citizen of|national of|"
+    r"native of|arrived from|(?:came|come|comes|is|are|am|was|were|over|originally) from|"
+    r"(?:mum|dad|mother|father|sister|brother|parents|wife|husband|kids?|children|son|daughter|"
+    r"aunt(?:ie|y)?|uncle|cousins?|gran|nan|relatives|family) (?:\w+ ){0,3}in)\s*(?:the )?\Z"
 )
 SERVICE = re.compile(
-    r"\b(?:tours?(?: of duty)?|active service|operational service|(?:on|an) operations?|deployed|"
-    r"collision|injur\w+ (?:\w+ ){0,3}sustained)\s"
+    r"\b(?:tours?(?: of duty)?|active service|operational service|(?:on|an) operations?|deployed|collision)\s"
     r"(?:in|to|of)\s(?:the\s|southern\s|northern\s)?\Z"
 )
 INSTITUTION = re.compile(
@@ -81,6 +99,22 @@ PERSON_BEFORE = re.compile(
     r"we're|uncle|aunt|nan|gran|boyfriend|girlfriend|ex|son|daughter|"
     r"described as|believed|possibly|looks|appears)\s*(?:to be |also |originally |an? |probably |"
     r"possibly |all |both |of )*\W{0,2}\Z"
+)
+#: A label or a verb that says what a person is, where capitals leave nothing else to go by.
+PERSON_SAID = re.compile(
+    r"\b(?:ip|iv|ap|vic|victim|wit|witness|complainant|susp|suspect|male|female|nationality|nat|is|was|i'm|he's|she's)"
+    r"\s*[:\-,]?\s*\Z"
+)
+#: `she is a `, of a noun that is a thing too: not `it was a `, `there are `.
+PERSON_IS = re.compile(
+    r"(?<!\bit )(?<!\bthere )(?<!\bthis )(?<!\bthat )(?<!\bwhich )(?<!\bthese )(?<!\bthose )"
+    r"\b(?:is|are|was|were|i'm|he's|she's|they're|i am)\s(?:both |all |also )?(?:an? )?\Z"
+)
+#: What only a person or their papers are, after a place: `a Jordan national`, `her India passport`, `Jordan-born`.
+PERSON_OF = re.compile(
+    r"\A(?: nationals?\b(?! (?:police|army|guard|assembly|bank|airline|team|park|day|flag|anthem|dress|grid|trust))|"
+    r" citizens?\b| citizenship\b| nationality\b| passports?\b(?! (?:control|office|service|stamp))|"
+    r" (?:id|identity) cards?\b|[ -]born (?:male|female|m[ae]n|wom[ae]n|victim|witness|person|girl|boy|driver)\b|-born\b)"
 )
 ENGLISH_LANGUAGE = re.compile(
     r"\b(?:in|speaks?|spoke|speaking|spoken|no|little|some|any|broken|limited|good|fluent|poor|"

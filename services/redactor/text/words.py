@@ -16,7 +16,17 @@ FOLDER = Path(__file__).parent / "lexicon"
 FILES = ("countries", "demonyms", "peoples", "languages", "cities", "codes", "terms")
 _SPELT = {"country", "demonym", "city", "people", "language"}
 _SPACES = re.compile("  +")
-_TABLE = {code: " " for code in range(128) if not chr(code).isalnum()}
+
+
+class _Separators(dict[int, str]):
+    """What is neither letter nor digit, in any script, stands between words: marks, symbols, emoji, lost characters."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = found = chr(code) if chr(code).isalnum() else " "
+        return found
+
+
+_TABLE = _Separators()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,8 @@ def read(folder: Path = FOLDER) -> list[Entry]:
 def misspelt(entries: Iterable[Entry], spared: frozenset[str], shortest: int = 7) -> list[Entry]:
     """Slips of the pen in names of places, nationalities and languages, after the first letter.
 
-    A letter lost, doubled or swapped with the next, or a vowel taken for another.
+    A letter lost, doubled or swapped with the next, or a vowel taken for another. Nationalities are short: from five
+    letters on two may be swapped, from six on a vowel lost, which makes no other word.
 
     `spared` holds names and words that such a slip would make.
     """
@@ -72,11 +83,19 @@ def misspelt(entries: Iterable[Entry], spared: frozenset[str], shortest: int = 7
     made: dict[str, Entry] = {}
     for entry in real:
         word = entry.word
-        if len(word) < shortest or " " in word or not entry.kinds & _SPELT or entry.flags & {"uk", "weak"}:
+        if " " in word or not entry.kinds & _SPELT or entry.flags & {"uk", "weak"}:
+            continue
+        swapped = {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(1, len(word) - 1)}
+        if len(word) < shortest:
+            if "demonym" not in entry.kinds or len(word) < 5:
+                continue
+            lost = {word[:i] + word[i + 1 :] for i in range(1, len(word) - 1) if len(word) > 5 and word[i] in "aeiou"}
+            for form in (swapped | lost) - taken:
+                made.setdefault(form, Entry(form, entry.kinds, entry.flags | {"misspelt"}))
             continue
         forms = {word[:i] + word[i + 1 :] for i in range(1, len(word) - 1)}
         forms |= {word[:i] + word[i] + word[i:] for i in range(1, len(word))}
-        forms |= {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(1, len(word) - 1)}
+        forms |= swapped
         forms |= {
             word[:i] + vowel + word[i + 1 :] for i in range(1, len(word)) if word[i] in "aeiou" for vowel in "aeiouy"
         }
