@@ -1,0 +1,44 @@
+"""Keys of a new period: both halves, or neither."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.cli.app import app
+from services.kernel.errors import ConfigError
+
+
+def rotate(folder: Path) -> Result:
+    arguments = ["keys", "rotate", "2026-12", "--vault", str(folder / "vault"), "--services", str(folder / "services")]
+    return CliRunner().invoke(app, arguments)
+
+
+def test_without_the_folder_of_the_services_no_identity_is_made(tmp_path: Path) -> None:
+    refused = rotate(tmp_path).exception
+    assert isinstance(refused, ConfigError)
+    assert "is no folder" in refused.faults[0]
+    (tmp_path / "services").mkdir()
+    assert rotate(tmp_path).exit_code == 0
+
+
+def test_where_the_recipient_cannot_be_written_it_can_be_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "services").mkdir()
+    opened = os.open
+
+    def full(path: Path, *arguments: int) -> int:
+        if "seal-pub" in str(path):
+            raise OSError(28, "No space left on device", str(path))
+        return opened(path, *arguments)
+
+    with monkeypatch.context() as changed:
+        changed.setattr("services.cli.keys.os.open", full)
+        assert isinstance(rotate(tmp_path).exception, OSError)
+    assert not any((tmp_path / "vault").iterdir())
+    assert rotate(tmp_path).exit_code == 0
+    assert {path.name for path in (tmp_path / "services").iterdir()} == {"seal-pub.2026-12"}
