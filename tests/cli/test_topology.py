@@ -61,9 +61,7 @@ def test_file_and_profile_are_those_of_the_settings(
 
 
 @pytest.mark.parametrize("arguments", [["keys", "init", "KEYS", "--dev"], ["policy", "prove"]])
-def test_other_commands_read_it_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
+def test_other_commands_read_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setenv("SR_TOPOLOGY_FILE", str(tmp_path / "gone.yaml"))
     monkeypatch.setattr("services.cli.policy.prove", lambda *_: iter(()))
     done = CliRunner().invoke(app, [str(tmp_path) if word == "KEYS" else word for word in arguments])
