@@ -99,8 +99,10 @@ def destroy(
     if not path.is_file():
         raise ConfigError("keys destroy", [f"`{path}` is not there"])
     sealed = Sealer(recipient.read_text().strip(), key_id=period, lock=recipient.read_text().strip()).seal(b"probe")
-    if open_sealed(sealed, path.read_text().strip()) != b"probe":
-        raise ConfigError("keys destroy", [f"`{recipient}` is not the recipient of `{path}`"])
+    try:
+        open_sealed(sealed, path.read_text().strip())
+    except RefusedError as error:
+        raise RefusedError(f"`{recipient}` is not the recipient of `{path}`") from error
     now, reference = int(time.time() * 1000), f"seal-identity/{period}"
     request = Request("consult", hashlib.sha256(f"destroy {reference}".encode()).hexdigest(), persons=1)  # 1
     approval = sign(request, private_key(second_key), by=second, reason="destroy", reference=reference, now=now)
