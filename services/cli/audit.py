@@ -188,9 +188,7 @@ def statement(
 
 @app.command("open")
 def open_(
-    number: Annotated[
-        int, typer.Argument(help="Number of the leaf, as `audit search` shows it.", min=0, max=2**63 - 1)
-    ],
+    number: Annotated[int, typer.Argument(help="Number of the leaf, as in `audit search`.", min=0, max=2**63 - 1)],
     identity: Annotated[Path, typer.Option("--identity", help="File with the age identity it was sealed to.")],
     by: Annotated[str, typer.Option("--by", help="Who opens it: your staff id. It goes into the ledger.")],
     why: Annotated[Why, typer.Option("--why", help="On what ground. It goes into the ledger.")],

@@ -15,11 +15,8 @@ def document(app: typer.Typer) -> str:
         "Made from the command itself: `python -m services.cli.commands > docs/commands.md`.",
         "",
     ]
-    lines += [
-        "Exit codes: 0 done · 1 a check found something · 2 usage or settings · 3 not reachable · 4 refused · "
-        "5 a fault of this program.",
-        "",
-    ]
+    codes = "0 done · 1 a check found something · 2 usage or settings · 3 not reachable · 4 refused"
+    lines += [f"Exit codes: {codes} · 5 a fault of this program.", ""]
     root = typer.main.get_command(app)
     for path, command in _walk(root, "safe-reporting"):
         lines += [f"## `{path}`", "", (command.help or "").split("\n\n")[0].replace("\n", " "), ""]

@@ -58,6 +58,8 @@ def rotate(
     """
     if not _PERIOD.fullmatch(period):
         raise ConfigError("keys rotate", [f"`{period}` is no period: 2026-12, or 2026-q4"])
+    if not services.is_dir():
+        raise ConfigError("keys rotate", [f"`{services}` is no folder"])
     private, public = vault / f"seal-identity.{period}", services / f"seal-pub.{period}"
     there = [path for path in (private, public) if path.exists()]
     last = max((path.name for path in services.glob("seal-pub.*") if path.suffix != ".dev"), default="")
@@ -65,9 +67,14 @@ def rotate(
         raise ConfigError("keys rotate", [f"`{there[0] if there else last}` is there already, or sorts behind"])
     vault.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = pyrage.x25519.Identity.generate()
-    for path, text in ((private, str(identity)), (public, str(identity.to_public()))):
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text + "\n")
+    try:
+        for path, text in ((private, str(identity)), (public, str(identity.to_public()))):
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text + "\n")
+    except OSError:  # the recipient first: nothing may be sealed to an identity that is gone
+        public.unlink(missing_ok=True)
+        private.unlink(missing_ok=True)
+        raise
     for path in services.glob("seal-pub.dev"):
         path.unlink()
     print(f"`{private}` opens what is sealed from the services' next start on; restart them one by one")
@@ -92,8 +99,10 @@ def destroy(
     if not path.is_file():
         raise ConfigError("keys destroy", [f"`{path}` is not there"])
     sealed = Sealer(recipient.read_text().strip(), key_id=period, lock=recipient.read_text().strip()).seal(b"probe")
-    if open_sealed(sealed, path.read_text().strip()) != b"probe":
-        raise ConfigError("keys destroy", [f"`{recipient}` is not the recipient of `{path}`"])
+    try:
+        open_sealed(sealed, path.read_text().strip())
+    except RefusedError as error:
+        raise RefusedError(f"`{recipient}` is not the recipient of `{path}`") from error
     now, reference = int(time.time() * 1000), f"seal-identity/{period}"
     request = Request("consult", hashlib.sha256(f"destroy {reference}".encode()).hexdigest(), persons=1)  # 1
     approval = sign(request, private_key(second_key), by=second, reason="destroy", reference=reference, now=now)

@@ -205,8 +205,8 @@ def prove_(
             status.update(f"{len(proofs)} of {len(held.registry.partners)} partners: {proof.partner}")
     sharing = prove_sharing(held.registry)
     duties = load_duties(policies / "duties.yaml")
-    reach = prove_reach(load_topology(load_settings().topology_file), held.registry, duties.values())
-    cells = prove_cells()
+    topology = load_topology(load_settings().topology_file)
+    reach, cells = prove_reach(topology, held.registry, duties.values()), prove_cells()
     seconds = time.perf_counter() - started
     if as_json:
         document = _proof_document(proofs, seconds)

@@ -58,13 +58,15 @@ def load_samples(folder: Path) -> list[Sample]:
     """Every sample, feed by feed in the order of the files.
 
     Raises:
-        ConfigError: a line that is not a sample.
+        ConfigError: a line that is not a sample, or there is none.
     """
-    samples = []
+    samples: list[Sample] = []
     for file in sorted(folder.glob("*.jsonl")):
         for number, line in enumerate(file.read_bytes().splitlines(), 1):
             try:
                 samples.append(msgspec.json.decode(line, type=Sample))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ConfigError("samples", [f"`{file.name}` line {number}: {error}"]) from error
+    if not samples:
+        raise ConfigError("samples", [f"`{folder}` holds none: a folder with files `<feed>.jsonl`"])
     return samples

