@@ -82,7 +82,7 @@ def open_(
     if file.exists():
         try:
             said = msgspec.json.decode(file.read_bytes(), type=Gate)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError("gate open", [f"`{file}` is no opening of the gate"]) from error
         if refuse and set(refuse) != set(said.refuse):
             raise ConfigError(

@@ -293,7 +293,7 @@ def _read(file: Path) -> Trace:
         return msgspec.json.decode(file.read_bytes(), type=Trace)
     except OSError as error:
         raise ConfigError("leak", [f"`{file}`: {error.strerror}"]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError(f"`{file}` is no trace") from error
 
 

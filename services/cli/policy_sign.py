@@ -120,5 +120,5 @@ def closed(records: Iterable[Inbound], approvers: Mapping[str, Approver], now: i
 def _manifest(record: Inbound) -> Manifest | None:
     try:
         return read_manifest(record.value.reveal()) if record.value is not None else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -218,7 +218,7 @@ def _held(file: Path, found: Inbound, reference: str) -> Release:
         return fresh
     try:
         held = msgspec.json.decode(file.read_bytes(), type=Release)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError("release", [f"`{file.name}` is no release: {error}"]) from error
     if msgspec.structs.replace(held, approvals=()) != fresh:
         raise RefusedError(f"`{file.name}` is about another proposal, an older version of it, or another reference")

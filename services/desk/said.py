@@ -57,7 +57,7 @@ class Said:
         """Take in a message of `ops.alert`; those of others, or that cannot be read, change nothing."""
         try:
             said = msgspec.json.decode(record.value.reveal() if record.value is not None else b"", type=_Alert)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if said.service == SERVICE:
             self.note((said.event, said.severity), record.timestamp)

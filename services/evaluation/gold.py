@@ -92,7 +92,7 @@ def _texts(file: Path, faults: list[str]) -> Iterator[GoldText]:
             continue
         try:
             line = msgspec.json.decode(raw, type=_Line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             faults.append(f"{file.name} line {number}: {_why(error)}")
             continue
         found = [f"{file.name} line {number}: {fault}" for fault in _faults(line)]

@@ -146,7 +146,7 @@ class Register:
         self.offset = offset
         try:
             consent = msgspec.json.decode(value or b"", type=Consent)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         at = milliseconds(consent.at)
         if at is None:

@@ -110,7 +110,7 @@ class GateState:
             return Heard.OTHER
         try:
             said = msgspec.json.decode(value, type=Gate)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._close(record.timestamp, None)
             return Heard.UNREADABLE
         if said.state == "closed":
@@ -145,5 +145,5 @@ class _Kind(msgspec.Struct):
 def _is_of_gate(value: bytes) -> bool:
     try:
         return msgspec.json.decode(value, type=_Kind).kind == "gate"
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False

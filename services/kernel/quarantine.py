@@ -100,7 +100,7 @@ def read(opened: bytes) -> SetAside:
     """
     try:
         return msgspec.msgpack.decode(opened, type=SetAside)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError("not a quarantine value") from error
 
 

@@ -115,7 +115,7 @@ def read_hold(record: Inbound) -> Hold:
     """
     try:
         return _HOLD.decode(record.value.reveal() if record.value is not None else b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         place = Place(record.topic, record.partition, record.offset)
         return Hold(rfc3339(record.timestamp), None, None, place, Risk.UNKNOWN, CoarseReason.SYSTEM, 1)
 
@@ -124,7 +124,7 @@ def read_acknowledgement(record: Inbound) -> Acknowledgement | None:
     """The acknowledgement of a message of `safety.acknowledged`; None where it is none."""
     try:
         return _ACKNOWLEDGEMENT.decode(record.value.reveal() if record.value is not None else b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

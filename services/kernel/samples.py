@@ -65,7 +65,7 @@ def load_samples(folder: Path) -> list[Sample]:
         for number, line in enumerate(file.read_bytes().splitlines(), 1):
             try:
                 samples.append(msgspec.json.decode(line, type=Sample))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ConfigError("samples", [f"`{file.name}` line {number}: {error}"]) from error
     if not samples:
         raise ConfigError("samples", [f"`{folder}` holds none: a folder with files `<feed>.jsonl`"])

@@ -98,6 +98,6 @@ def read(value: bytes) -> Tally | None:
     """The tally in a message; None where it is none."""
     try:
         tally = _decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return tally if tally.records >= max(1, tally.masked, tally.unknown_fields) else None

@@ -111,7 +111,7 @@ class Unlocker:
         source = place.topic, place.partition, place.offset
         try:
             approval = msgspec.json.decode(record.header(consult.APPROVAL) or b"", type=Approval)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RefusedError("no second person approves") from error
         wanted = consult.request(source, by=entry.by, why=entry.why)
         now = int(self._clock() * 1000)
@@ -130,7 +130,7 @@ class Unlocker:
 def _consultation(record: Inbound) -> _Entry | None:
     try:
         entry = msgspec.json.decode(record.value.reveal() if record.value is not None else b"", type=_Entry)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     locked = entry.source is not None and entry.source.topic in consult.LOCKED
     return entry if entry.operation == "consultation" and locked else None

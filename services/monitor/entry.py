@@ -65,7 +65,7 @@ def read(value: bytes | None) -> Entry | None:
         return None
     try:
         return _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

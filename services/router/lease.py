@@ -164,7 +164,7 @@ class ControlLease:
             return
         try:
             self._heard.append((read_manifest(value), record.timestamp))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             offset = record.offset
             log.error("control_unreadable", topic=CONTROL, partition=0, offset=offset)  # noqa: TRY400 - no traceback
             self._count(record)

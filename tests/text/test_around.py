@@ -58,6 +58,8 @@ DISCLOSED = {
     "Eritrean": "IP «Eritrean», alone",
     "Ghanaian": "●Witness▪Ghanaian│female",
     "Hungarian": "said he was \ufffdHungarian\ufffd",
+    "Bulgarian": "said she is â€œBulgarianâ€\x9d",
+    "Sudanese": "SudaneseÂ\xa0national",
     "Somalian": "Somalian\u2028speaks little",
     # slips in short names
     "Polsih": "She is Polsih",

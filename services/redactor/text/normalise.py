@@ -65,8 +65,10 @@ _ENCODED = re.compile(
     _CHARACTERS + r"|</?[a-zA-Z][^<>]{0,120}>|<!--[^<>]{0,120}-->|(?<=[A-Za-z])(?:\*\*|~~|__)(?=[A-Za-z])"
     r"|(?<=[A-Za-z])-[ \t]*\r?\n[ \t]*(?=[a-z])"
     r"|(?:(?<=[a-z])[A-Z]|(?<=[A-Za-z])_)(?=\w{0,40}[\"'\\\])\s]{0,4}[:=|])"
+    r"|â€[^\x00-\x7f]?|Â[\xa0-\xbf]|ðŸ[^\x00-\x7f]{0,2}"
 )
 _MAY_BE_ENCODED = re.compile(
+    r"â€|Â[\xa0-\xbf]|ðŸ|"
     r"&[#a-zA-Z]|%u?[0-9a-fA-F]{2}|=[89A-F][0-9A-F]|\\[unrtxbf\"'/\\]|<[a-zA-Z/!]|\*\*|~~|__|-[ \t]*\r?\n"
     r"|[a-z][A-Z_]\w{0,40}[\"'\\\])\s]{0,4}[:=|]|[A-Z]_\w{0,40}[\"'\\\])\s]{0,4}[:=|]"
 )
@@ -166,6 +168,11 @@ def _decode(piece: str, known: Callable[[str], bool]) -> str:
     """The text that an entity, escape, percent run, tag, broken line or joint of a compound label stands for."""
     if piece == "_":
         return " "
+    if piece[0] in "âÂð":  # UTF-8 that was read as cp1252: a quote, a hard space, an emoji
+        try:
+            return piece.encode("cp1252").decode("utf-8")
+        except UnicodeError:
+            return " "
     if piece[0] in "-*~_" or piece.startswith("<!"):
         return ""
     if piece[0] == "<":

@@ -114,7 +114,8 @@ PERSON_IS = re.compile(
 PERSON_OF = re.compile(
     r"\A(?: nationals?\b(?! (?:police|army|guard|assembly|bank|airline|team|park|day|flag|anthem|dress|grid|trust))|"
     r" citizens?\b| citizenship\b| nationality\b| passports?\b(?! (?:control|office|service|stamp))|"
-    r" (?:id|identity) cards?\b|[ -]born (?:male|female|m[ae]n|wom[ae]n|victim|witness|person|girl|boy|driver)\b|-born\b)"
+    r" (?:id|identity) cards?\b|-born\b|"
+    r" born (?:male|female|m[ae]n|wom[ae]n|victim|witness|person|girl|boy|driver)\b)"
 )
 ENGLISH_LANGUAGE = re.compile(
     r"\b(?:in|speaks?|spoke|speaking|spoken|no|little|some|any|broken|limited|good|fluent|poor|"
