@@ -16,7 +16,7 @@ from services.cli.sealed import Content, Desk, Signer, Terms, about
 from services.cli.unlock import Readers, read_identity
 from services.kernel.duties import Duty, Route, load_duties
 from services.kernel.errors import RefusedError
-from services.kernel.notification import coarsened
+from services.kernel.notification import Notification, coarsened
 from services.kernel.proposal import Proposal, people
 from services.kernel.settings import Settings, load_settings
 
