@@ -18,6 +18,7 @@ DISCLOSED = {
     "Albania": "He bought her a ticket to Albania",
     "Vietnam": "She was bought from Vietnam",
     "Moldova": "Victim was made to work in Moldova",
+    "Thailand": "girls ordered from Thailand",
     "Latvia": "The delivery driver is from Latvia",
     "Egypt": "A protection order in Egypt did not stop him",
     "Sudan": "After a long trip from Sudan she slept",

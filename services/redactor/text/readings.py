@@ -217,7 +217,7 @@ class Reader:
             return VoucherReason.PHRASE
         if shapes.PLACE_NAMED.match(at.right):
             return VoucherReason.BRAND
-        if shapes.GOODS.search(at.left):
+        if shapes.GOODS.search(at.left) and not shapes.SENT.search(at.left):
             return VoucherReason.THING_MODIFIED
         if shapes.INSTITUTION.search(at.left):
             return VoucherReason.INSTITUTION

@@ -51,6 +51,11 @@ GOODS = re.compile(
     + r"{0,20}?\b(?:from|in)|"
     r"(?:made|manufactured|assembled|printed)(?: by hand)? in)\s*\Z"
 )
+#: Persons who are what was ordered or shipped.
+SENT = re.compile(
+    r"\b(?:girls|boys|women|men|people|kids|children|victims|workers) (?:ordered|imported|shipped|bought|posted)\b"
+    r"[^.;:]*\Z"
+)
 #: Said to be home, whatever else the sentence is about.
 HOME = re.compile(
     r"\b(?:born(?: and raised)?(?: in)?|back(?: home)?(?: to| in)|return(?:ed|ing)? to|home (?:in|to)|fled|"
