@@ -25,7 +25,7 @@ class SixWait:
     """A desk at which five good proposals wait and one that cannot be read; a release makes its content at once."""
 
     def __init__(self, *_: Any) -> None:
-        self.proposals = {f"p{n}": Proposal.of(ODD if n == 5 else GOOD, id_=f"p{n}") for n in range(6)}
+        self.proposals = {f"p{n}": Proposal.of(ODD if n == 5 else GOOD, id_=f"p{n}", subject=f"s{n}") for n in range(6)}
 
     def waiting(self) -> list[Inbound]:
         return [

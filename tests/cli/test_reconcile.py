@@ -29,6 +29,8 @@ from tests.ledger.helpers import NOW, append, record, url
 def test_the_statement_is_a_line_among_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys.init_dev(tmp_path / "keys", [])
     monkeypatch.setenv("SR_LEDGER_DATABASE", url(tmp_path))
+    with Store(url(tmp_path)):  # a log without an entry
+        pass
     done = Pass([Compared(("redactor", "agency.gmp.marac", 0), 7, 8)], [Delivered("p", 2, 0)], Logged(9), Settled(9))
     monkeypatch.setattr(audit_reconcile, "compare", lambda *_, **__: done)
     key = tmp_path / "keys" / "approvers" / "first-approver.dev"
@@ -48,6 +50,8 @@ def test_a_state_that_is_none_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "text").write_text("no statement")
     keys.init_dev(tmp_path / "keys", [])
     monkeypatch.setenv("SR_LEDGER_DATABASE", url(tmp_path))
+    with Store(url(tmp_path)):  # a log without an entry
+        pass
     key = tmp_path / "keys" / "approvers" / "first-approver.dev"
     arguments = ["audit", "reconcile", "--sign-with", str(key), "--state", str(tmp_path / name)]
     done = CliRunner().invoke(app, arguments)

@@ -79,6 +79,12 @@ def test_the_log_is_whole_and_every_record_has_its_entry(pipeline: Pipeline, run
     assert "reconciled-to" in done.output
 
 
+def empty_log(folder: Path) -> str:
+    """The address of a log without an entry."""
+    with Store(f"sqlite:///{folder}/other.db"):
+        return f"sqlite:///{folder}/other.db"
+
+
 def test_the_next_pass_reads_what_came_since(
     pipeline: Pipeline, run: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +117,7 @@ def test_the_next_pass_reads_what_came_since(
     assert published.count(reconcile.KEY) == 6
     other = pipeline.keys_dir / "approvers" / "second-approver.dev"
     assert "another key's" in str(run("reconcile", "--sign-with", str(other), "--state", str(state)).exception)
-    monkeypatch.setenv("SR_LEDGER_DATABASE", f"sqlite:///{tmp_path}/other.db")
+    monkeypatch.setenv("SR_LEDGER_DATABASE", empty_log(tmp_path))
     assert "not the one of the last statement" in str(run("reconcile", *arguments).exception)
     assert "need `--sign-with`" in str(run("reconcile", "--state", str(state)).exception)
 
@@ -120,7 +126,7 @@ def test_a_log_behind_its_topic_is_said_and_nothing_is_compared(
     pipeline: Pipeline, run: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert callable(run)
-    monkeypatch.setenv("SR_LEDGER_DATABASE", f"sqlite:///{tmp_path}/other.db")
+    monkeypatch.setenv("SR_LEDGER_DATABASE", empty_log(tmp_path))
     done = run("reconcile", "--patience", "1")
     assert done.exit_code == 1
     assert "offsets behind its topic after 1 s: is the ledger service up?" in str(done.exception)
