@@ -16,7 +16,7 @@ from services.canary.main import planter_of
 from services.cli import drill
 from services.cli.app import app
 from services.cli.pipeline import Pipeline
-from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.errors import RefusedError
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.paths import ROOT
@@ -94,7 +94,7 @@ def test_another_policy_is_listed_and_published_with_two_signatures(pipeline: Pi
     while len(pipeline.read("agency.gmp.police-crime")) < before + count:
         assert time.monotonic() < ends
         time.sleep(0.2)
-    assert isinstance(run(pipeline, *as_second).exception, ConfigError)
+    assert isinstance(run(pipeline, *as_second).exception, RefusedError)
 
 
 def test_a_changed_list_carries_no_signature(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ BY_HAND: list[Callable[[str, str, str], Message]] = [
     lambda by, _, reference: ledger.recall("ab" * 16, [], source=PLACE, reference=reference, by=by, now=NOW),
     lambda by, _, reference: ledger.receipt("housing-gm", reference=reference, by=by, now=NOW),
     lambda by, _, reference: ledger.consent(
-        subject="ab" * 16, recipient="housing-gm", given=False, by=by, reference=reference, now=NOW
+        subject="ab" * 16, recipient="housing-gm", purpose="housing", scope="record", given=False, recall=True, by=by,
+        reference=reference, now=NOW,
     ),
 ]  # fmt: skip
 

@@ -119,7 +119,7 @@ def test_an_entry_that_names_less_than_ours_stops_no_recall(store: Store) -> Non
     keyless = orjson.loads(recalled(1, "housing-gm"))
     del keyless["decisions"][0]["key"]
     nowhere = orjson.loads(routed(1, {"housing-gm": "allow"}, at=NOW, offset=1)) | {"source": None}
-    asked = ledger.consent(subject=SUBJECT, recipient="housing-gm", given=False, by="A1", reference=None, now=NOW)
+    asked = withdrawal("record", recall_=True)
     nobody = {name: value for name, value in orjson.loads(asked.value or b"").items() if name != "recipient"}
     append(store, [out, *map(orjson.dumps, (keyless, nowhere, nobody))])
     with store.connection() as connection:
