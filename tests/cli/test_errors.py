@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from services.cli import app as command
 from services.kernel.errors import Exit
@@ -16,7 +18,7 @@ Ended = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Ended:
+def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Ended]:
     """Run `safe-reporting` with these arguments in `tmp_path`: its exit code, and what it says on standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SR_KAFKA_BOOTSTRAP", "127.0.0.1:1")
@@ -31,7 +33,11 @@ def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
         assert isinstance(end.value.code, int)
         return end.value.code, capsys.readouterr().err
 
-    return run
+    logs, handlers = structlog.get_config(), logging.getLogger().handlers[:]
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    yield run
+    structlog.configure(**logs)  # a service sets the log of its process, here to a stream that is closed now
+    logging.getLogger().handlers[:] = handlers
 
 
 def raising(error: Exception) -> Callable[[], None]:
