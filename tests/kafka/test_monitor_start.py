@@ -109,12 +109,13 @@ def test_who_joins_and_leaves_changes_no_figure(broker: EmbeddedKafka, tmp_path:
         total = sum(1 for _ in read_all(config, TOPIC, name="admin"))
         assert total == first + flow.sent > first + 10_000
         ends = time.monotonic() + 90
-        while not (known := [f for m in monitors if (f := m.figures()).get("behind") == 0]):
+        there = {"behind": 0, "applied": total - 1}  # `behind` is of its last look at the end, some seconds ago
+        while not (known := [f for m in monitors if there.items() <= (f := m.figures()).items()]):
             assert time.monotonic() < ends, [m.log.read_text()[-1500:] for m in monitors]
             time.sleep(0.3)
         (found,) = known
         counted = [window["total"]["entries"] for window in found["windows"] if window["total"] is not None]
-        assert (found["applied"], sum(counted)) == (total - 1, total)
+        assert sum(counted) == total
         chains = found["chains"]
         assert sum(chain["entries"] for chain in chains) == total
         assert sum(chain["gaps"] + chain["doubles"] for chain in chains) == 0

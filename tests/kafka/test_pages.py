@@ -215,7 +215,7 @@ def test_services_export_what_rules_and_dashboards_are_checked_against(services:
     missing = {name.removeprefix(_OWN) for name in samples() if name.startswith(_OWN)} - {n[len(_OWN) :] for n in own}
     missing -= {name for name in missing if name.startswith("canar")}  # tests/kafka/test_canaries.py runs that service
     missing -= {name for name in missing if name.startswith("safety_")}  # and tests/kafka/test_safety_desk.py this
-    # where no condition holds, no window was seen whole so far, nobody reconciled, no producer has a past, no connection
+    # no condition holds, no window was seen whole so far, nobody reconciled, no producer has a past, and no connection
     # has a certificate: no series
     unknown = {"monitor_conditions", "reconciled_age_seconds", "drift_score", "masked_ratio"}
     unknown.add("certificate_expires_timestamp_seconds")
