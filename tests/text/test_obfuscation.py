@@ -140,6 +140,13 @@ def test_ids_hashes_paths_and_english_stay(engine: TextEngine, text: str) -> Non
     assert engine.redact(text).text == text
 
 
+@pytest.mark.parametrize("reference", ["RX1234567", "O9K8U3B3K8"])
+def test_a_reference_is_no_letter_of_another_script(engine: TextEngine, reference: str) -> None:
+    """Its bytes happen to be one; a text was held whole for it."""
+    text = f"Bike with frame {reference} seen near the shop"
+    assert all(span.end - span.start <= len(reference) for span in engine.detect(text))
+
+
 def test_harmless_base64_stays(engine: TextEngine) -> None:
     text = "see " + base64.b64encode(b"the bin was full again").decode()
     assert engine.redact(text).text == text

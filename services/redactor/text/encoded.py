@@ -19,6 +19,8 @@ _TAIL = re.compile(r"\r?\n[A-Za-z0-9+/]{1,75}={1,2}(?![A-Za-z0-9+/=])")
 _SYLLABLES = re.compile(r"[a-z]{4,}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _DEPTH = 3
+#: Characters from which on a text in another script is no chance.
+_CHANCE = 8
 #: Shorter runs are words, numbers and names of files.
 _LONG = 40
 #: Digits of the usual hashes.
@@ -99,12 +101,15 @@ def _base64(run: str) -> bytes:
 
 
 def _readable(data: bytes) -> Iterator[str]:
-    """What bytes say as text. UTF-16 of any bytes gives letters: there only those of alphabets count."""
+    """What bytes say as text. UTF-16 of any bytes gives letters: there only those of alphabets count.
+
+    A short reference (`RX1234567`) may stand for a letter of another script by chance: so short, only ASCII is text.
+    """
     for encoding, last in (("utf-8", "\U0010ffff"), ("utf-16-le", "\u07ff")):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
         plain = sum(char <= last and (char.isalnum() or char in " .,;:'\"-/{}[]+=?!<>\r\n") for char in text)
-        if len(text) >= 5 and plain >= 0.9 * len(text):
+        if len(text) >= (5 if text.isascii() else _CHANCE) and plain >= 0.9 * len(text):
             yield text
