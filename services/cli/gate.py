@@ -16,6 +16,7 @@ from services.kernel.approval import sign
 from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.gate import TOPIC, Gate, GateState, check
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.kafka.closing import close_gate
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.ledger import rfc3339
@@ -82,7 +83,7 @@ def open_(
     if file.exists():
         try:
             said = msgspec.json.decode(file.read_bytes(), type=Gate)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ConfigError("gate open", [f"`{file}` is no opening of the gate"]) from error
         if refuse and set(refuse) != set(said.refuse):
             raise ConfigError(

@@ -26,6 +26,7 @@ from services.kernel import keys, ledger, supersede
 from services.kernel.attestation import HEADER, AttestationError
 from services.kernel.attestation import verify as verify_attestation
 from services.kernel.errors import ConfigError, RefusedError, UnreachableError
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.kafka.reader import read_all, send, send_together
 from services.kernel.kafka.topology import load_topology
 from services.kernel.ledger import rfc3339
@@ -293,7 +294,7 @@ def _read(file: Path) -> Trace:
         return msgspec.json.decode(file.read_bytes(), type=Trace)
     except OSError as error:
         raise ConfigError("leak", [f"`{file}`: {error.strerror}"]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RefusedError(f"`{file}` is no trace") from error
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.kernel import keys
 from services.kernel.approval import Approver, demand, sign
 from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Inbound, Message
@@ -120,5 +121,5 @@ def closed(records: Iterable[Inbound], approvers: Mapping[str, Approver], now: i
 def _manifest(record: Inbound) -> Manifest | None:
     try:
         return read_manifest(record.value.reveal()) if record.value is not None else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None

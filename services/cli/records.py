@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from services.kernel import ledger
 from services.kernel.errors import ConfigError
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.keys import init_dev
 from services.kernel.record import Batch, Inbound, Outcome
 from services.kernel.schema import load_feeds
@@ -42,7 +43,7 @@ def detect() -> None:
             continue
         try:
             line = msgspec.json.decode(raw, type=Line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ConfigError("detect", [f"line {number} is not a JSON object with `id` and `text`"]) from error
         spans = [
             {

@@ -19,7 +19,7 @@ from services.kernel import ledger
 from services.kernel.approval import Approval, Request, milliseconds, sign, verify
 from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
-from services.kernel.jsonio import canonical
+from services.kernel.jsonio import UNREADABLE, canonical
 from services.kernel.kafka.reader import read_all, send, send_together
 from services.kernel.proposal import TOPIC, Proposal
 from services.kernel.record import Inbound, Message
@@ -218,7 +218,7 @@ def _held(file: Path, found: Inbound, reference: str) -> Release:
         return fresh
     try:
         held = msgspec.json.decode(file.read_bytes(), type=Release)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ConfigError("release", [f"`{file.name}` is no release: {error}"]) from error
     if msgspec.structs.replace(held, approvals=()) != fresh:
         raise RefusedError(f"`{file.name}` is about another proposal, an older version of it, or another reference")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.kernel.alert import alert
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.record import Inbound, Message
 
 SERVICE = "desk"
@@ -57,7 +58,7 @@ class Said:
         """Take in a message of `ops.alert`; those of others, or that cannot be read, change nothing."""
         try:
             said = msgspec.json.decode(record.value.reveal() if record.value is not None else b"", type=_Alert)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return
         if said.service == SERVICE:
             self.note((said.event, said.severity), record.timestamp)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from services.kernel.errors import ConfigError
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.vocabulary import EntityClass
 
 PROXIES = (EntityClass.LANGUAGE, EntityClass.PROXY)
@@ -92,7 +93,7 @@ def _texts(file: Path, faults: list[str]) -> Iterator[GoldText]:
             continue
         try:
             line = msgspec.json.decode(raw, type=_Line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             faults.append(f"{file.name} line {number}: {_why(error)}")
             continue
         found = [f"{file.name} line {number}: {fault}" for fault in _faults(line)]

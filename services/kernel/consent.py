@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from services.kernel.approval import milliseconds
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.ledger import PersonId
 from services.kernel.vocabulary import Tag
 
@@ -146,7 +147,7 @@ class Register:
         self.offset = offset
         try:
             consent = msgspec.json.decode(value or b"", type=Consent)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return False
         at = milliseconds(consent.at)
         if at is None:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from services.kernel.approval import CLOCKS_MS, Approval, Approver, Request, milliseconds, verify
 from services.kernel.errors import ConfigError
-from services.kernel.jsonio import canonical
+from services.kernel.jsonio import UNREADABLE, canonical
 from services.kernel.ledger import PersonId, Reference
 from services.kernel.record import Inbound, Message
 
@@ -110,7 +110,7 @@ class GateState:
             return Heard.OTHER
         try:
             said = msgspec.json.decode(value, type=Gate)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             self._close(record.timestamp, None)
             return Heard.UNREADABLE
         if said.state == "closed":
@@ -145,5 +145,5 @@ class _Kind(msgspec.Struct):
 def _is_of_gate(value: bytes) -> bool:
     try:
         return msgspec.json.decode(value, type=_Kind).kind == "gate"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False

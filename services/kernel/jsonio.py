@@ -8,12 +8,16 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
+import msgspec
 import orjson
 
 from services.kernel.vocabulary import Reason
 
 #: Largest integer that every JSON reader holds exactly (RFC 8259, section 6).
 MAX_INTEGER = 2**53
+
+#: What a typed decoder raises of bytes that are no such JSON: other than it wants, not UTF-8, nested too deep.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _NOT_BRACKETS = {code: None for code in range(128) if chr(code) not in "[]{}"}

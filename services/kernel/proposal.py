@@ -64,8 +64,8 @@ def people(wanted: Proposal, period: Iterable[Proposal]) -> list[Notification]:
 
     A form that is sent again is no further person, and all forms without a person's id count as one.
     """
-    held = {(one.subject, one.notification().quarter): one.notification() for one in (*period, wanted)}
-    return list(held.values())
+    made = ((one.subject, one.notification()) for one in (*period, wanted))
+    return list({(subject, notified.quarter): notified for subject, notified in made}.values())
 
 
 def propose(

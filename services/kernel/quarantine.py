@@ -8,6 +8,7 @@ import msgspec
 
 from services.kernel import safety
 from services.kernel.detail import Detail, seal_detail
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Header, Inbound, Message, Outcome
 from services.kernel.sealing import Sealer
@@ -100,7 +101,7 @@ def read(opened: bytes) -> SetAside:
     """
     try:
         return msgspec.msgpack.decode(opened, type=SetAside)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ValueError("not a quarantine value") from error
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from services.kernel.jsonio import BadJson, canonical, parse
+from services.kernel.jsonio import UNREADABLE, BadJson, canonical, parse
 from services.kernel.ledger import PersonId, Reference, rfc3339
 from services.kernel.record import Inbound, Message
 from services.kernel.vocabulary import CoarseReason, Reason, Risk
@@ -115,7 +115,7 @@ def read_hold(record: Inbound) -> Hold:
     """
     try:
         return _HOLD.decode(record.value.reveal() if record.value is not None else b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         place = Place(record.topic, record.partition, record.offset)
         return Hold(rfc3339(record.timestamp), None, None, place, Risk.UNKNOWN, CoarseReason.SYSTEM, 1)
 
@@ -124,7 +124,7 @@ def read_acknowledgement(record: Inbound) -> Acknowledgement | None:
     """The acknowledgement of a message of `safety.acknowledged`; None where it is none."""
     try:
         return _ACKNOWLEDGEMENT.decode(record.value.reveal() if record.value is not None else b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from services.kernel.errors import ConfigError
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.record import Message
 from services.kernel.schema import load_feeds
 from services.kernel.schema.words import RecordMark
@@ -65,7 +66,7 @@ def load_samples(folder: Path) -> list[Sample]:
         for number, line in enumerate(file.read_bytes().splitlines(), 1):
             try:
                 samples.append(msgspec.json.decode(line, type=Sample))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 raise ConfigError("samples", [f"`{file.name}` line {number}: {error}"]) from error
     if not samples:
         raise ConfigError("samples", [f"`{folder}` holds none: a folder with files `<feed>.jsonl`"])

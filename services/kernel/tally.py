@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import msgspec
 import orjson
 
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Message
 
@@ -98,6 +99,6 @@ def read(value: bytes) -> Tally | None:
     """The tally in a message; None where it is none."""
     try:
         tally = _decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return tally if tally.records >= max(1, tally.masked, tally.unknown_fields) else None

@@ -13,6 +13,7 @@ from services.kernel import consult, sealing
 from services.kernel.approval import Approval, Approver, milliseconds, verify
 from services.kernel.consult import Source
 from services.kernel.errors import RefusedError, SafeReportingError
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.record import Inbound, Message
 
 log = structlog.get_logger()
@@ -111,7 +112,7 @@ class Unlocker:
         source = place.topic, place.partition, place.offset
         try:
             approval = msgspec.json.decode(record.header(consult.APPROVAL) or b"", type=Approval)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise RefusedError("no second person approves") from error
         wanted = consult.request(source, by=entry.by, why=entry.why)
         now = int(self._clock() * 1000)
@@ -130,7 +131,7 @@ class Unlocker:
 def _consultation(record: Inbound) -> _Entry | None:
     try:
         entry = msgspec.json.decode(record.value.reveal() if record.value is not None else b"", type=_Entry)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     locked = entry.source is not None and entry.source.topic in consult.LOCKED
     return entry if entry.operation == "consultation" and locked else None

@@ -7,6 +7,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from services.kernel.jsonio import UNREADABLE
+
 #: As the schema has them: what is made of other characters would break the keys of the table, and a larger number its
 #: values.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z")]
@@ -65,7 +67,7 @@ def read(value: bytes | None) -> Entry | None:
         return None
     try:
         return _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

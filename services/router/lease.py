@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from services.kernel import consent, telemetry
 from services.kernel.approval import CLOCKS_MS, Approver
 from services.kernel.errors import ConfigError
 from services.kernel.gate import GateState, Heard
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.kafka.watch import Watch
 from services.kernel.ledger import rfc3339
 from services.kernel.reading import Reading
@@ -164,7 +164,7 @@ class ControlLease:
             return
         try:
             self._heard.append((read_manifest(value), record.timestamp))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             offset = record.offset
             log.error("control_unreadable", topic=CONTROL, partition=0, offset=offset)  # noqa: TRY400 - no traceback
             self._count(record)

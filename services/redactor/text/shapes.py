@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import re
 
+#: Where a relative is.
+_FAMILY_IN = (
+    r"(?:mum|dad|mother|father|sister|brother|parents|wife|husband|kids?|children|son|daughter|"
+    r"aunt(?:ie|y)?|uncle|cousins?|gran|nan|relatives|family) (?:\w+ ){0,3}in"
+)
 #: A stretch of text in which no person stands and nobody goes anywhere.
 _NO_PERSON = (
     r"(?:(?!\b(?:her|him|me|them|us|you|she|he|they|who|i|we|his|their|my|family|mother|father|mum|dad|sister|brother|"
@@ -19,10 +24,7 @@ ORIGIN = re.compile(
     r"flee(?:ing)?|escaped|raised in|grew up in|via|"
     r"sent (?:back )?to|deported to|removed to|taken to|take \w+ to|"
     r"taking \w+ to|country(?: is)?|"
-    r"birth|pob|cob|nationality|nat|citizen of|national of|village (?:in|near|outside)|lives? in|"
-    r"(?:mum|dad|mother|father|sister|brother|parents|wife|husband|kids?|children|son|daughter|"
-    r"aunt(?:ie|y)?|uncle|cousins?|gran|nan|relatives|family)"
-    r" (?:\w+ ){0,3}in|"
+    r"birth|pob|cob|nationality|nat|citizen of|national of|village (?:in|near|outside)|lives? in|" + _FAMILY_IN + r"|"
     r"over from|b\.|"
     r"people in|native of|hometown(?: of)?|home town(?: is| of)?|"
     r"(?:removals?|removed|deport\w*|directions|flights?|fly|flew|flown|extradit\w+)\b[^.;:]{0,25}?\s(?:back )?to)"
@@ -61,8 +63,8 @@ HOME = re.compile(
     r"\b(?:born(?: and raised)?(?: in)?|back(?: home)?(?: to| in)|return(?:ed|ing)? to|home (?:in|to)|fled|"
     r"flee(?:ing)?|escaped|raised in|grew up in|sent (?:back )?to|deported to|removed to|citizen of|national of|"
     r"native of|arrived from|(?:came|come|comes|is|are|am|was|were|over|originally) from|"
-    r"(?:mum|dad|mother|father|sister|brother|parents|wife|husband|kids?|children|son|daughter|"
-    r"aunt(?:ie|y)?|uncle|cousins?|gran|nan|relatives|family) (?:\w+ ){0,3}in)\s*(?:the )?\Z"
+    + _FAMILY_IN
+    + r")\s*(?:the )?\Z"
 )
 SERVICE = re.compile(
     r"\b(?:tours?(?: of duty)?|active service|operational service|(?:on|an) operations?|deployed|collision)\s"
