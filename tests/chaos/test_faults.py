@@ -1,8 +1,9 @@
-"""The broker's disk is full; one partner's topic refuses every write: all stands still, then all is accounted for."""
+"""A full disk, a partner's topic that refuses every write, a slow broker: what passes meanwhile, and all accounted for."""
 
 from __future__ import annotations
 
 import resource
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from services.cli.pipeline import Pipeline
 from services.kernel.kafka.admin_types import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from services.kernel.kafka.embedded import EmbeddedKafka
+from services.kernel.kafka.embedded_jars import class_path, java
+from services.kernel.private import write_private
 from tests.chaos.harness import KillRun, show
 from tests.chaos.test_kill import SEED, assert_accounted
 
@@ -23,8 +26,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 class FaultRun(KillRun):
     """No worker is killed; what is disturbed is under them."""
 
-    def __init__(self) -> None:
-        super().__init__(seed=SEED, records=4_000, rate=100, kills=0)
+    def __init__(self, *, records: int = 4_000) -> None:
+        super().__init__(seed=SEED, records=records, rate=100, kills=0)
 
     def fill_disk(self, pipeline: Pipeline) -> None:
         """No file of the broker may grow any more, which it meets as it does a full disk; then there is room again."""
@@ -58,10 +61,43 @@ class FaultRun(KillRun):
         takes(pipeline.broker, usual)
         self._note(f"`{REFUSING}` takes records again; {self.waiting} waited for the router")
 
+    def slow_router(self, pipeline: Pipeline) -> None:
+        """For half a minute the broker takes 20,000 bytes a second of the router, about a tenth of what it has."""
+        flows(pipeline)
+        throttle(pipeline.broker, "router", 20_000)
+        self._note("the broker is slow for the router")
+        before = routed(pipeline)
+        time.sleep(30)
+        self.passed_slowly = routed(pipeline) - before
+        self.waiting = len(pipeline.read("redacted")) - before - self.passed_slowly
+        throttle(pipeline.broker, "router", None)
+        self._note(f"it is fast again; {self.passed_slowly} had passed meanwhile, {self.waiting} waited")
+
     def _settle(self, pipeline: Pipeline) -> None:
         super()._settle(pipeline)
         self.outcomes = Counter(e["outcome"] for e in pipeline.entries() if e["service"] == "router")
         self.starts = [(slot.service, slot.starts) for slot in pipeline.slots]
+
+
+def throttle(broker: EmbeddedKafka, user: str, bytes_per_second: int | None) -> None:
+    """Let the broker take at most so many bytes a second of `user`, by Kafka's own command; None for all."""
+    config = broker.client_config("admin")
+    login = f'username="{config["sasl.username"]}" password="{config["sasl.password"]}"'
+    properties = broker.folder / "quota.properties"
+    write_private(
+        properties,
+        f"security.protocol={config['security.protocol']}\nsasl.mechanism={config['sasl.mechanism']}\n"
+        f"sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required {login};\n",
+    )
+    change = ["--delete-config", "producer_byte_rate"]
+    if bytes_per_second is not None:
+        change = ["--add-config", f"producer_byte_rate={bytes_per_second}"]
+    subprocess.run(
+        [java(), "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, class_path(print))), "kafka.admin.ConfigCommand",
+         "--bootstrap-server", config["bootstrap.servers"], "--command-config", properties,
+         "--alter", "--entity-type", "users", "--entity-name", user, *change],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
 
 
 def logs(broker: EmbeddedKafka) -> list[Path]:
@@ -112,3 +148,13 @@ def test_a_partner_topic_that_refuses_every_write_holds_all_back_and_loses_nothi
     assert run.written_meanwhile == 0
     assert_accounted(report)
     assert run.outcomes.keys() == {"forwarded"}
+
+
+def test_a_slow_broker_gets_small_batches_and_records_pass_at_the_rate_that_it_takes() -> None:
+    run = FaultRun(records=2_500)
+    report = run.run_with(run.slow_router, workers=1)
+    show(report)
+    print(run.passed_slowly, run.waiting, run.starts)
+    assert run.waiting > 100
+    assert run.passed_slowly > 100
+    assert_accounted(report)

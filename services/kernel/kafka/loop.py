@@ -25,6 +25,7 @@ from services.kernel.kafka.client import (
     queue,
     translate,
 )
+from services.kernel.kafka.pace import Pace
 from services.kernel.kafka.reached import Notes, Position, readable
 from services.kernel.kafka.seams import Lease, Leftovers, Limits, Processor
 from services.kernel.progress import Progress
@@ -66,6 +67,7 @@ class Loop:
         self._leftovers = leftovers
         self._processor = processor
         self._limits = limits
+        self._pace = Pace(limits)
         self._ask = Ask(f"{service}-{slot}", limits)
         self._lease = lease
         self._progress = progress or Progress(service)
@@ -156,10 +158,10 @@ class Loop:
             self._progress.moved()
 
     def _poll(self) -> list[Inbound]:
-        """At most `batch_records`, `batch_wait` seconds or `batch_bytes`; a pause in the flow ends it too."""
+        """What the pace allows, in at most `batch_wait` seconds; a pause in the flow ends it too."""
         self._batch, size = [], 0
         wait, ends = 0.25, 0.0
-        while len(self._batch) < self._limits.batch_records and size < self._limits.batch_bytes:
+        while not self._pace.full(len(self._batch), size):
             message = self._consumer.poll(wait)
             if message is None:
                 break
@@ -234,9 +236,9 @@ class Loop:
 
     def _transact(self, offsets: list[TopicPartition], finished: list[tuple[Inbound, Outcome]]) -> bool:
         """Commit offsets with what was made of the records; False where it was given up, to be done again."""
+        self._refusal = None
         try:
-            with telemetry.BATCH_SECONDS.labels(self._service, "transaction").time():
-                self._refusal = None
+            with telemetry.BATCH_SECONDS.labels(self._service, "transaction").time(), self._pace.of(finished):
                 self._producer.begin_transaction()
                 self._ask(self._producer.send_offsets_to_transaction, offsets, self._consumer.consumer_group_metadata())
                 self._send(finished)  # 5
