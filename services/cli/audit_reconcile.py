@@ -207,7 +207,7 @@ def _tell(done: Pass, as_json: bool) -> None:
         numbers = (len(row.missing), len(row.extra), len(row.doubled), row.waiting, row.expired)
         if row.records or any(numbers):
             table.add_row(service, topic, str(partition), str(row.upto), str(row.records), *map(str, numbers))
-    Console(width=None if Console().is_terminal else 110).print(table)
+    Console(markup=False, width=None if Console().is_terminal else 110).print(table)
     for row in done.compared:
         for what, offsets in (("no entry", row.missing), ("no record", row.extra), ("two entries", row.doubled)):
             if offsets:

@@ -130,7 +130,7 @@ def subject(
                 rows += [{"record": record, **row} for row in statement_rows(found)]
         for found in search(connection, Query(service="consent")):
             if found.entry is not None and found.entry.get("subject") == pseudonym:
-                rows += [{"record": "", **row, "to": found.entry["recipient"]} for row in statement_rows(found)]
+                rows += [{"record": "", **row, "to": found.entry.get("recipient", "")} for row in statement_rows(found)]
     if as_json:
         for row in rows:
             print(json.dumps(row))
@@ -138,5 +138,5 @@ def subject(
     table = Table("record", "operation", "time", "by", "to", "basis", title=f"subject {pseudonym}")
     for row in rows:
         table.add_row(*(str(row[name]) for name in ("record", "operation", "time", "by", "to", "basis")))
-    Console().print(table)
+    Console(markup=False).print(table)
     print(f"{len(rows)} operations")

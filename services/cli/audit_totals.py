@@ -88,7 +88,7 @@ def _show(day: str, shown: made.Totals, as_json: bool) -> None:
         table.add_row(name, *(_said(shown.cells[feed, name]) for feed in feeds), _said(shown.classes[name]))
     table.add_section()
     table.add_row("all classes", *(_said(shown.feeds[feed]) for feed in feeds), "")
-    Console().print(table)
+    Console(markup=False).print(table)
     print(f"·: under {made.LEAST}, or hidden so that it does not follow. Others are rounded to {made.ROUNDED_TO}.")
     print("A record with masks of two classes counts in both. Erased and quarantined records are not in it.")
 

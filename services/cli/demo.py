@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -18,6 +19,7 @@ from rich.table import Table
 from services.cli.pipeline import Pipeline
 from services.kernel import keys
 from services.kernel.attestation import HEADER, Claims, verify
+from services.kernel.errors import Exit
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.mask import TOKEN
@@ -46,7 +48,8 @@ def demo() -> None:
                 say(f"{len(sent)} records sent to {len({m.topic for m in sent})} agency topics")
                 pipeline.wait(len(sent), seconds=90.0)
                 say("every record has its outcome; reading the topics back")
-                _tell(console, pipeline, samples, broken)
+                if not _tell(console, pipeline, samples, broken):
+                    raise typer.Exit(Exit.FOUND)
 
 
 @contextmanager
@@ -89,7 +92,8 @@ def _broken(model: Sample) -> dict[str, Message]:
     }
 
 
-def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], broken: dict[str, Message]) -> None:
+def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], broken: dict[str, Message]) -> bool:
+    """Tell what became of the records; whether each has its entry."""
     entries = pipeline.entries()
     console.rule("1. Before and after")
     console.print(
@@ -102,7 +106,7 @@ def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], broken: d
     console.rule("3. What failed closed")
     _quarantine(console, entries, pipeline, broken)
     console.rule("4. The ledger, reconciled with the input")
-    _reconcile(console, entries, len(samples) + len(broken))
+    return _reconcile(console, entries, len(samples) + len(broken))
 
 
 def _before_and_after(console: Console, pipeline: Pipeline, samples: list[Sample]) -> None:
@@ -202,17 +206,20 @@ def _quarantine(
     )
 
 
-def _reconcile(console: Console, entries: list[dict[str, Any]], sent: int) -> None:
+def _reconcile(console: Console, entries: list[dict[str, Any]], sent: int) -> bool:
     outcomes = Counter((e["service"], e["outcome"]) for e in entries)
     table = Table("service", "records in", "redacted", "forwarded", "withheld", "quarantined", "entries", "chain")
     expected = {"redactor": sent, "router": outcomes["redactor", "redacted"]}
+    all_whole = True
     for service, records_in in expected.items():
         mine = [e for e in entries if e["service"] == service]
         counts = [str(outcomes[service, kind]) for kind in ("redacted", "forwarded", "withheld", "quarantined")]
-        whole = "whole" if len(mine) == records_in and _chain_is_whole(mine) else "BROKEN"
-        table.add_row(service, str(records_in), *counts, str(len(mine)), whole)
+        whole = len(mine) == records_in and _chain_is_whole(mine)
+        all_whole = all_whole and whole
+        table.add_row(service, str(records_in), *counts, str(len(mine)), "whole" if whole else "BROKEN")
     console.print(table)
     console.print("Each entry names the offset before it: a missing or doubled one would show. No entry holds a value.")
+    return all_whole
 
 
 def _chain_is_whole(entries: list[dict[str, Any]]) -> bool:

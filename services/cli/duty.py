@@ -38,7 +38,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
         shown = Table("duty", "instrument", "binds", "path", "what it means here")
         for duty in duties.values():
             shown.add_row(duty.id, duty.instrument, "yes" if duty.binds else "no", duty.path, duty.says)
-        Console().print(shown)
+        Console(markup=False).print(shown)
         if not settings.kafka_bootstrap:
             print("what waits is not shown: `SR_KAFKA_BOOTSTRAP` is not set")
             return
@@ -50,7 +50,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
     table = Table("proposal", "for", "since", title=f"proposals: {len(waiting)}")
     for row in waiting:
         table.add_row(row["proposal"], row["duty"], row["time"])
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @app.command()

@@ -169,7 +169,7 @@ def pack(
     """
     settings, found = load_settings(), _read(file)
     with opened_store(settings) as store:
-        count = leak_pack.write(folder, found, store, keys.load(settings.keys_dir, ["ledger-pub"])["ledger-pub"])
+        count = leak_pack.write(folder, found, store, keys.public_keys(settings.keys_dir, "ledger"))
     print(f"evidence pack in `{folder}`: {count} entries of the ledger with proofs, {len(found.recipients)} recipients")
     if missing := [name for name in found.recipients if name not in found.receipts]:
         print(f"no receipt yet from {', '.join(missing)}")
@@ -316,7 +316,7 @@ def _show(found: Trace) -> None:
     for partner, got in found.recipients.items():
         held = sum(copy.partner == partner for copy in found.copies)
         table.add_row(partner, str(held), str(got))
-    Console().print(table)
+    Console(markup=False).print(table)
     unknown = sum(copy.record is None for copy in found.copies)
     strange = unknown - len(found.unknown)
     records = len({one.record for one in found.sent})

@@ -183,7 +183,7 @@ def compare(
     if as_json:
         print(json.dumps(found.document(first, second), indent=2))
         return
-    Console().print(found.table(first, second))
+    Console(markup=False).print(found.table(first, second))
     print(found.summary(first, second))
 
 
@@ -284,7 +284,7 @@ def _print_proofs(proofs: list[Proof], seconds: float) -> None:
             proof.partner, proof.purpose, str(len(proof.facts)), f"{proof.combinations:,}", f"{proof.allowed:,}",
             ", ".join(broken.guarantee.name for broken in proof.broken) or "none",
         )  # fmt: skip
-    Console().print(table)
+    Console(markup=False).print(table)
     for proof in proofs:
         for broken in proof.broken:
             print(f"{broken.guarantee.name} ({broken.guarantee.says}) is broken for {broken.partner}:")

@@ -39,7 +39,7 @@ def table(world: World) -> None:
             shown.add_row(name, row.feed if number == 0 else "", who, cell, joins)
             last = row.partner
         shown.add_section()
-    Console().print(shown)
+    Console(markup=False).print(shown)
 
 
 def csv(world: World) -> None:

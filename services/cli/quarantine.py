@@ -66,7 +66,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
     )
     for row in rows:
         table.add_row(row["position"], row["time"], row["reason"], row["source"], row["bytes"])
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @app.command("open")

@@ -53,7 +53,7 @@ def list_(
         for one in ([shut] if shut else []) + rows:
             print(json.dumps(one))
         return
-    Console().print(_table(rows, still=len(register.open())))
+    Console(markup=False).print(_table(rows, still=len(register.open())))
     if shut:
         records = "? records wait" if shut["records"] is None else f"about {shut['records']:,} records wait"
         print(f"gate closed since {shut['raised']}: {records}, level {shut['level']}")

@@ -53,4 +53,4 @@ def plan(feed: str, schemas: Schemas = ROOT / "schemas", as_json: AsJson = False
     table = Table("field", "tag", "protected person", "unprotected person", title=found.schema_id)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)

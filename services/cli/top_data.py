@@ -107,6 +107,16 @@ class Held(msgspec.Struct, frozen=True):
     open: dict[str, int]
     gate: ClosedGate | None
 
+    @property
+    def late(self) -> int:
+        """Holds that escalated because nobody looked at them."""
+        return sum(self.open.get(level, 0) for level in ("1", "2"))
+
+    @property
+    def fine(self) -> bool:
+        """Whether the gate is open and every hold is young or looked at."""
+        return self.gate is None and not self.late
+
 
 class _Health(msgspec.Struct):
     progress: bool

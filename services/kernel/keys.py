@@ -6,7 +6,6 @@ Values carry the key id, so that an old key can verify until it is retired.
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 import stat
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from services.kernel.errors import ConfigError
+from services.kernel.private import make_private
 
 _DEV_KEY_ID = "dev"
 #: Two made-up persons, so that what needs two can be tried.
@@ -64,12 +64,21 @@ def load(directory: Path, names: Iterable[str]) -> dict[str, Key]:
             if not name.endswith("-pub") and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 faults.append(f"key file `{path}` is open to group or others: chmod 600")
                 continue
-            found[name] = Key(name, path.suffix[1:], path.read_bytes().strip())
+            found[name] = from_file(path)
         except OSError as error:
             faults.append(f"key file `{path}` cannot be read: {error.strerror}")
     if faults:
         raise ConfigError("keys", faults)
     return found
+
+
+def from_file(path: Path) -> Key:
+    """The key in one file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return Key(path.stem, path.suffix[1:], path.read_bytes().strip())
 
 
 def secret(key: Key) -> bytes:
@@ -97,6 +106,19 @@ def public_key(key: Key) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(secret(key))
 
 
+def public_keys(directory: Path, name: str) -> list[Ed25519PublicKey]:
+    """Every public key `<name>-pub` of the folder, oldest first.
+
+    Raises:
+        ConfigError: there is none, or one cannot be read.
+    """
+    load(directory, [f"{name}-pub"])
+    try:
+        return [public_key(from_file(path)) for path in sorted(directory.glob(f"{name}-pub.*"))]
+    except OSError as error:
+        raise ConfigError("keys", [f"key file `{error.filename}` cannot be read: {error.strerror}"]) from error
+
+
 def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     """Make a whole set of keys for development, never overwriting one; return the files made.
 
@@ -111,9 +133,7 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     made: list[Path] = []
 
     def write(path: Path, text: str) -> None:
-        if not path.exists():
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(text + "\n")
+        if make_private(path, text + "\n"):
             made.append(path)
 
     write(directory / f"pseudonym.{_DEV_KEY_ID}", secrets.token_hex(32))
@@ -142,5 +162,5 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
 
 def _public_hex(private: Path) -> str:
     """The public half of a private key file, as hex."""
-    signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(private.read_text().strip()))
+    signer = private_key(from_file(private))
     return signer.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw).hex()

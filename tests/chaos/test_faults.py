@@ -1,4 +1,4 @@
-"""A full disk, a partner's topic that refuses every write, a slow broker: what passes meanwhile, and all accounted for."""
+"""A full disk, a topic that refuses every write, a slow broker: what passes meanwhile, and all accounted for."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner, Result
@@ -211,6 +212,22 @@ def test_what_is_said_of_a_person_names_what_it_covers(folder: Path, monkeypatch
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert {row["record"] for row in rows} == {record(0)}
     assert "1 records of the last 14 days" in done.stderr
+
+
+def test_a_consent_that_names_no_recipient_is_told_all_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_retention, "records_of", lambda *_, **__: {})
+    secret = keys.secret(keys.load(folder / "keys", ["pseudonym"])["pseudonym"])
+    made = ledger.consent(
+        subject=keys.pseudonym(secret, "gmp", "P-7"), recipient="idva-service", purpose="support", scope="record",
+        given=True, recall=False, by="A1", reference=None, now=NOW,
+    )  # fmt: skip
+    entry = orjson.loads(made.value or b"")
+    del entry["recipient"]
+    with Store(url(folder)) as store:
+        append(store, [orjson.dumps(entry)], signed=False)
+    done = CliRunner().invoke(app, ["audit", "subject", "--agency", "gmp"], input="P-7\n")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "1 operations" in done.stdout
 
 
 def test_no_partner_got_what_was_planted(folder: Path) -> None:

@@ -122,6 +122,23 @@ def test_mistakes_are_one_message(ended: Ended, tmp_path: Path, arguments: str, 
     assert says in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("policy sign {file} --by A1 --key {file} --reason x --reference y", "`nested.json`"),
+        ("policy explain victim-support-gm --entry {file}", "is not one ledger entry"),
+        ("replay publish {file} --by A1 --key {file} --reason x", "is no list of a replay"),
+    ],
+)
+def test_a_file_of_lists_inside_each_other_is_no_fault_of_the_program(
+    ended: Ended, tmp_path: Path, arguments: str, says: str
+) -> None:
+    file = tmp_path / "nested.json"
+    file.write_bytes(b"[" * 100_000 + b"]" * 100_000)
+    code, said = ended(*arguments.format(file=file).split())
+    assert (code, says in said) == (Exit.USAGE, True), said
+
+
 def test_a_password_file_that_is_no_text_is_named(ended: Ended, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     code, said = ended("quarantine", "list", **{"SR_KAFKA_PASSWORD_FILE": "binary"})

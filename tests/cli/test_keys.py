@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli.app import app
 from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.keys import init_dev
 
 
 def rotate(folder: Path) -> Result:
@@ -56,3 +57,29 @@ def test_a_recipient_of_another_period_destroys_nothing(tmp_path: Path) -> None:
     assert isinstance(refused, RefusedError)
     assert "is not the recipient of" in str(refused)
     assert (tmp_path / "vault" / "seal-identity.2026-12").exists()
+
+
+def test_a_set_for_development_that_broke_off_is_made_whole_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = os.fsync
+    left = iter(range(4))
+
+    def full(number: int) -> None:
+        if next(left, None) is None:
+            raise OSError(28, "No space left on device")
+        synced(number)
+
+    with monkeypatch.context() as changed:
+        changed.setattr("services.kernel.private.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            init_dev(tmp_path, ["a-partner"])
+    made = init_dev(tmp_path, ["a-partner"])
+    assert len(made) > 10
+    assert all(path.read_text().strip() for path in tmp_path.rglob("*") if path.is_file() and path.name[0] != ".")
+
+
+def test_a_key_that_was_cut_short_is_named(tmp_path: Path) -> None:
+    (tmp_path / "attest.dev").write_text("12ab")
+    with pytest.raises(ConfigError, match=r"key `attest\.dev` is not 64 hex digits"):
+        init_dev(tmp_path, [])

@@ -17,13 +17,14 @@ from services.cli.app import app
 from services.cli.leak_trace import Trace
 from services.evaluation import gold
 from services.kernel import keys
-from services.kernel.errors import ConfigError, UnreachableError
+from services.kernel.errors import ConfigError, RefusedError, UnreachableError
 from services.kernel.ledger import TOPIC
 from services.kernel.record import Inbound
 from services.kernel.sensitive import SensitiveBytes
 from services.ledger.search import Query, search
 from services.ledger.store import Store
-from tests.ledger.helpers import NOW, append, entries, key, record, url
+from tests.ledger import independent
+from tests.ledger.helpers import KEY, NOW, append, entries, key, record, url
 
 RECORDS = 8
 Run = Callable[..., Result]
@@ -89,6 +90,15 @@ def file(tmp_path: Path, run: Run) -> Path:
     done = run("trace", str(tmp_path / "trace.json"), "--by", "A1", "--no-term", *named)
     assert done.exit_code == 0, (done.output, done.exception)
     return tmp_path / "trace.json"
+
+
+def with_newer_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A keys folder with the key of the log and one that it does not sign with yet; the former's public half."""
+    public = KEY.public_key().public_bytes_raw().hex()
+    keys.init_dev(folder, [])
+    (folder / "ledger-pub.2026-01").write_text(public)
+    monkeypatch.setenv("SR_KEYS_DIR", str(folder))
+    return public
 
 
 def read(file: Path) -> Trace:
@@ -224,8 +234,7 @@ def test_what_a_trace_cannot_use_is_said_before_the_term_is_asked_for(
 def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
     run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys.init_dev(tmp_path / "keys", [])
-    monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
+    public = with_newer_key(tmp_path / "keys", monkeypatch)
 
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
@@ -238,7 +247,16 @@ def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
         assert "No space left on device" in str(run("pack", str(file), str(tmp_path / "pack")).exception)
     done = run("pack", str(file), str(tmp_path / "pack"))
     assert done.exit_code == 0, (done.output, done.exception)
-    assert len((tmp_path / "pack" / "ledger" / "entries.jsonl").read_text().splitlines()) == 2 * (RECORDS - 1)
+    assert independent.verify(tmp_path / "pack" / "ledger", public) == 2 * (RECORDS - 1)
+
+
+def test_a_pack_is_never_made_with_a_key_that_does_not_verify_it(
+    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.init_dev(tmp_path / "keys", [])
+    monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
+    assert isinstance(run("pack", str(file), str(tmp_path / "pack")).exception, RefusedError)
+    assert not (tmp_path / "pack").exists()
 
 
 def test_a_case_is_one_that_evaluate_reads(run: Run, file: Path, tmp_path: Path) -> None:
