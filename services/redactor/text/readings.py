@@ -25,6 +25,7 @@ _KIN = frozenset({"father", "sister"})
 #: Words of `lower_ambiguous` that name no thing which one is beside or has.
 _SAID = frozenset({"polish", "turk", "roma", "catalan", "malay", "slav", "copt", "tiv", "peul"})
 _TOLD = frozenset({"said", "say", "told", "stated", "want", "wanted", "work", "worked", "live", "lived"})
+_COLOURS = frozenset({"red", "green", "blue", "white", "black", "yellow", "brown"})
 _PLACED = frozenset(("in", "to", "via", "through", "into", "near"))
 _DOMAIN = re.compile(r"\.[a-z]{2,3}\b")
 
@@ -142,8 +143,8 @@ class Reader:
         if (
             at.word in groups.given
             and at.previous not in _PLACED
-            and not shapes.ORIGIN.search(at.left)
             and (at.place or _capital_word(at))
+            and (not shapes.ORIGIN.search(at.left) or (_capital_word(at) and shapes.TAKEN_FROM.search(at.left)))
         ):
             return VoucherReason.GIVEN_NAME
         if at.scan.capitals:
@@ -185,9 +186,11 @@ class Reader:
             return _span(at, _class(at))
         if at.following in groups.things or at.following.rstrip("s") in groups.things:
             return _kept(at, VoucherReason.THING_MODIFIED)
+        if at.following in _COLOURS and at.after[-1] in groups.things:
+            return _kept(at, VoucherReason.THING_MODIFIED)
         if at.following in groups.institutions:
             return _kept(at, VoucherReason.INSTITUTION)
-        if at.adjective and (self._subject(at) or shapes.BREED.search(at.left)):
+        if at.adjective and (self._subject(at) or shapes.BREED.search(at.left) or shapes.IDIOM.search(at.left)):
             return _kept(at, VoucherReason.PHRASE)
         if at.place:
             reason = self._place(at)

@@ -41,7 +41,7 @@ HOLIDAY = re.compile(
     r"hen(?: do)?|city break|mini break|annual leave|"
     r"(?:a|the|one|two|2|school|business|day) (?:week|weeks|trip|tour|break)|trip|excursion)\b"
     r"(?:(?!\b(?:he|she|they|who|i|we|was|were|is|has|had)\b)[^.;:]){0,30}?"
-    r"\b(?:in|to|at|of|around)\s*(?:the )?\Z"
+    r"\b(?:in|to|at|of|a?round)\s*(?:the )?\Z"
 )
 #: A thing that came or goes, or what is done to things only; not where a person stands in between or is what is sent.
 GOODS = re.compile(
@@ -51,7 +51,7 @@ GOODS = re.compile(
     r"(?<!\bwas )(?<!\bwere )(?<!\bbeen )(?<!\bbeing )(?<!\bgot )(?:ordered|imported|shipped|bought|posted)\b"
     + _NO_PERSON
     + r"{0,20}?\b(?:from|in)|"
-    r"(?:made|manufactured|assembled|printed)(?: by hand)? in)\s*\Z"
+    r"(?:made|manufactured|assembled|printed)(?: by hand)? in|(?:website|seller|supplier|wholesaler)s? in)\s*\Z"
 )
 #: Persons who are what was ordered or shipped.
 SENT = re.compile(
@@ -90,13 +90,20 @@ SUBJECTS = re.compile(
     r"\b(?:teach\w*|taught|stud(?:y|ies|ying|ied)|learn\w*|loves?|likes|enjoys)\s(?:\w+,?\s(?:and\s)?){1,3}\Z|"
     r"\b(?:(?:predicted|graded?|set|got)(?: an?)? \w in|"
     r"skip(?:ping|ped|s)|bunk(?:ing|ed) off|year \d+|yr \d+|homework in|"
-    r"(?:gcse|a[- ]level|mock)s?(?: in)?|school ha(?:s|ve) (?:her|him|them) in|"
+    r"(?:gcse|a[- ]level|mock)s?(?: in)?|(?:degree|diploma|masters) in|school ha(?:s|ve) (?:her|him|them) in|"
     r"taught (?:(?!by\b|at\b)[a-z]{1,14} ){1,5})\s*\Z"
 )
 #: A side in a fixture, a breed of the animal just named.
 FIXTURE = re.compile(r"(?:\bvs?|\bversus)\.? \Z")
 FIXTURE_AFTER = re.compile(r" (?:vs?|versus)\.? [A-Z]")
 BREED = re.compile(r"\b(?:cat|dog|kitten|puppy|horse|pony|parrot|tortoise)s?\s?\(\Z|\bcross with a bit of \Z")
+#: `pardon my French`
+IDIOM = re.compile(r"\b(?:pardon|excuse) (?:my|the|her|his) \Z")
+#: Whose statement it is: `call from India Shaw`.
+TAKEN_FROM = re.compile(
+    r"\b(?:statement|account|call|complaint|disclosure|report|referral|text|message|letter|e-?mail|voicemail)s? "
+    r"(?:(?:was |were )?(?:taken|obtained|received) )?from \Z"
+)
 PERSON_BEFORE = re.compile(
     r"\b(?:is|are|was|were|am|be|being|i'm|he's|she's|they're|both|all|as|an?|the|ip|iv|v|vic|"
     r"victim|wit|witness|susp|"
