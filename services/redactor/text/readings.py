@@ -26,6 +26,7 @@ _KIN = frozenset({"father", "sister"})
 _SAID = frozenset({"polish", "turk", "roma", "catalan", "malay", "slav", "copt", "tiv", "peul"})
 _TOLD = frozenset({"said", "say", "told", "stated", "want", "wanted", "work", "worked", "live", "lived"})
 _COLOURS = frozenset({"red", "green", "blue", "white", "black", "yellow", "brown"})
+_FORCES = frozenset({"army", "navy", "military", "police", "forces", "soldier"})
 _PLACED = frozenset(("in", "to", "via", "through", "into", "near"))
 _DOMAIN = re.compile(r"\.[a-z]{2,3}\b")
 
@@ -174,6 +175,8 @@ class Reader:
         groups = self.groups
         if at.word == "polish" and not at.left.strip() and at.following in groups.polish_objects - {"was"}:
             return _kept(at, VoucherReason.VERB)
+        if at.adjective and at.following in _FORCES and shapes.SERVED.search(at.left):
+            return _span(at, _class(at))
         if shapes.COMPOUND.match(at.right):
             return _kept(at, VoucherReason.THING_MODIFIED)
         if at.following in {"exchange", "shop"} and at.after[-1] in {"student", "students", "asst", "assistant"}:
@@ -213,7 +216,7 @@ class Reader:
             return None
         if shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right):
             return VoucherReason.HOLIDAY
-        if any(shape.search(at.left) for shape in (shapes.SERVICE, shapes.FIXTURE, shapes.TOPIC)):
+        if any(shape.search(at.left) for shape in (shapes.SERVICE, shapes.FIXTURE, shapes.TOPIC, shapes.TRAM)):
             return VoucherReason.PHRASE
         fixture = not at.scan.capitals and shapes.FIXTURE_AFTER.match(at.scan.normal.text, at.hit.end)
         if fixture and not shapes.ORIGIN.search(at.left):

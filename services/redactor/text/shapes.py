@@ -26,7 +26,7 @@ ORIGIN = re.compile(
     r"taking \w+ to|country(?: is)?|"
     r"birth|pob|cob|nationality|nat|citizen of|national of|village (?:in|near|outside)|lives? in|" + _FAMILY_IN + r"|"
     r"over from|b\.|"
-    r"people in|native of|hometown(?: of)?|home town(?: is| of)?|"
+    r"people in|native of|habitual(?:ly)? resident?(?:ce)?(?: in| is)?|hometown(?: of)?|home town(?: is| of)?|"
     r"(?:removals?|removed|deport\w*|directions|flights?|fly|flew|flown|extradit\w+)\b[^.;:]{0,25}?\s(?:back )?to)"
     r"\s*[:\-=]?\s*(?:the |a |rural |northern |southern )*\Z"
 )
@@ -97,6 +97,10 @@ SUBJECTS = re.compile(
 FIXTURE = re.compile(r"(?:\bvs?|\bversus)\.? \Z")
 FIXTURE_AFTER = re.compile(r" (?:vs?|versus)\.? [A-Z]")
 BREED = re.compile(r"\b(?:cat|dog|kitten|puppy|horse|pony|parrot|tortoise)s?\s?\(\Z|\bcross with a bit of \Z")
+#: Who served another state: `ex-Polish army`.
+SERVED = re.compile(r"\b(?:ex|former|served in (?:the|his)|conscripted into the|deserted (?:from )?the)[- ]\Z")
+#: Where a tram leaves from is a stop.
+TRAM = re.compile(r"\b(?:tram|metrolink)s? (?:\w+ )?from \Z")
 #: `pardon my French`
 IDIOM = re.compile(r"\b(?:pardon|excuse) (?:my|the|her|his) \Z")
 #: Whose statement it is: `call from India Shaw`.
@@ -167,7 +171,7 @@ OVERSTAY_OTHER = re.compile(
 PARKING = re.compile(r"\b(?:parked|parking|bay|permit holders|car park|contact centre|his welcome)\b")
 SPEECH_LEFT = re.compile(
     r"\b(?:speaks?|spoke|speaking|spoken|spks?|interpret\w*|int|translat\w*|lang\w*|fluent|"
-    r"statement in|"
+    r"statement in|(?:shout|scream|swear|argu|cry|whisper|pray|sing|text|messag|writ)\w* in|"
     r"connected for|line)\b[^.;]{0,30}\Z"
 )
 SPEECH_RIGHT = re.compile(
@@ -186,7 +190,7 @@ CODE_LABEL = re.compile(
 CODE_COUNTED = re.compile(r"(?:\b\d+\s?x?|\ball|\bboth|\bis an?|\bis)\s*\Z")
 HOLIDAY_AFTER = re.compile(
     r"\A (?:with (?:them|her|him|us|family) )?(?:on \w+day )?(?:on|for) "
-    r"(?:an? |his |her |their |our |my |the )?(?:family )?(?:holidays?|honeymoon|cruise)\b"
+    r"(?:an? |his |her |their |our |my |the )?(?:family )?(?:holidays?|honeymoon|cruise|teeth|veneers|hair transplant)\b"
 )
 #: What names a thing after the adjective or the place: `Dutch-style`, `Iceland £12`, `the Italian named one`.
 COMPOUND = re.compile(r"\A(?:-(?:style|chef|made|inspired|themed|type|and)\b| (?:named one|by name|or some such)\b)")

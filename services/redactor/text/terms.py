@@ -153,7 +153,7 @@ _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     "border force": _beside(right=r"(?:series|dvds?|box ?set|episodes?|on (?:tv|telly))\b", reason=VoucherReason.BRAND),
     "right to rent": _LET,
     "windrush": _RIVER,
-    "asylum": _ASYLUM,
+    **dict.fromkeys(("asylum", "asylums"), _ASYLUM),
     "undocumented": _UNWRITTEN,
     "permission to work": _WORKPLACE,
     "port of entry": _MEDICAL,
