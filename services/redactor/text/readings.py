@@ -214,7 +214,7 @@ class Reader:
         """Why a foreign place says nothing of a person's origin."""
         if shapes.HOME.search(at.left):
             return None
-        if shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right):
+        if not shapes.HARM.search(at.left) and (shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right)):
             return VoucherReason.HOLIDAY
         if any(shape.search(at.left) for shape in (shapes.SERVICE, shapes.FIXTURE, shapes.TOPIC, shapes.TRAM)):
             return VoucherReason.PHRASE

@@ -97,6 +97,8 @@ SUBJECTS = re.compile(
 FIXTURE = re.compile(r"(?:\bvs?|\bversus)\.? \Z")
 FIXTURE_AFTER = re.compile(r" (?:vs?|versus)\.? [A-Z]")
 BREED = re.compile(r"\b(?:cat|dog|kitten|puppy|horse|pony|parrot|tortoise)s?\s?\(\Z|\bcross with a bit of \Z")
+#: What a journey is feared for: no holiday.
+HARM = re.compile(r"\b(?:fgm|fmpo?|hba|forced marriage|cutting|circumcis\w+|cut)\b")
 #: Who served another state: `ex-Polish army`.
 SERVED = re.compile(r"\b(?:ex|former|served in (?:the|his)|conscripted into the|deserted (?:from )?the)[- ]\Z")
 #: Where a tram leaves from is a stop.

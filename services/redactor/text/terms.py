@@ -140,6 +140,7 @@ _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("passport number", "passport no", "passport details", "passport holder"), _PAPER),
     **dict.fromkeys(("work permit", "work permits"), _SITE),
     **dict.fromkeys(("small boat", "small boats", "dinghy", "dinghies"), _BOATING),
+    "health surcharge": _beside(right=r"on\b", reason=VoucherReason.PHRASE),
     **dict.fromkeys(("fresh claim", "fresh claims"), _CLAIM),
     "pre settlement": _beside(
         right=r"(?:meeting|talk|negotiation|hearing|offer|discussion|conference)", reason=VoucherReason.PHRASE
