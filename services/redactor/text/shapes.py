@@ -192,10 +192,13 @@ CODE_LABEL = re.compile(
 CODE_COUNTED = re.compile(r"(?:\b\d+\s?x?|\ball|\bboth|\bis an?|\bis)\s*\Z")
 HOLIDAY_AFTER = re.compile(
     r"\A (?:with (?:them|her|him|us|family) )?(?:on \w+day )?(?:on|for) "
-    r"(?:an? |his |her |their |our |my |the )?(?:family )?(?:holidays?|honeymoon|cruise|teeth|veneers|hair transplant)\b"
+    r"(?:an? |his |her |their |our |my |the )?(?:family )?"
+    r"(?:holidays?|honeymoon|cruise|teeth|veneers|hair transplant)\b"
 )
 #: What names a thing after the adjective or the place: `Dutch-style`, `Iceland £12`, `the Italian named one`.
-COMPOUND = re.compile(r"\A(?:-(?:style|chef|made|inspired|themed|type|and)\b| (?:named one|by name|or some such)\b)")
+COMPOUND = re.compile(
+    r"\A(?:-(?:style|chef|made|inspired|themed|type|and)\b| (?:new year|named one|by name|or some such)\b)"
+)
 PLACE_NAMED = re.compile(r"\A (?:star\b|spring water\b|£)")
 TOPIC = re.compile(
     r"\b(?:(?:rivers|maps?|flags?|capital|history) of|(?:collect\w*|fundrais\w+|donat\w+|appeal) for|"
