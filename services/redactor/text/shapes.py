@@ -47,7 +47,7 @@ HOLIDAY = re.compile(
 GOODS = re.compile(
     r"\b(?:(?:parcel|package|speakers?|parts|clothes|shoes|toys?|vapes?|cigarettes|tobacco|tiles|fabric|furniture|"
     r"goods|delivery|deliveries|imports?|shipment)\b" + _NO_PERSON + r"{0,20}?\b(?:from|in|to|of)|"
-    r"(?<!court )(?<!protection )orders?\b" + _NO_PERSON + r"{0,20}?\bfrom|"
+    r"(?<!court )(?<!protection )(?<!mail )(?<!mail-)orders?\b" + _NO_PERSON + r"{0,20}?\bfrom|"
     r"(?<!\bwas )(?<!\bwere )(?<!\bbeen )(?<!\bbeing )(?<!\bgot )(?:ordered|imported|shipped|bought|posted)\b"
     + _NO_PERSON
     + r"{0,20}?\b(?:from|in)|"
