@@ -71,7 +71,7 @@ class Watcher(AtScrape):
 
         1. Make the canary anew from its id; what nobody here planted is told of.
         2. One of its terms shows: close the gate first, then tell.
-        3. The hard term shows: tell.
+        3. The hard term shows: count and log it; that is known to happen.
         """
         told = copy.header(canary.HEADER)
         id_ = told.decode("ascii", "replace") if told else ""
