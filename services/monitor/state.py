@@ -2,7 +2,8 @@
 
 The table holds cells (`w/...`), chains (`c/...`), ids of entries by hand and one mark. Every value says the last ledger
 offset that it took in. The step returns its writes in an order that may break off anywhere: cells first, then
-chains and ids, the mark last. What is read again after a crash finds each value either with the record or without it, never half.
+chains and ids, the mark last. What is read again after a crash finds each value either with the record or without
+it, never half.
 """
 
 from __future__ import annotations
