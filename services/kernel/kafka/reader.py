@@ -14,6 +14,12 @@ from services.kernel.kafka.client import RECONNECT, inbound, queue, quiet, trans
 from services.kernel.record import Inbound, Message
 
 
+class NotWholeError(UnreachableError):
+    """A topic could not be read to its end in time."""
+
+    code = "not_whole"
+
+
 def read_all(
     config: Mapping[str, str], topic: str, *, name: str, committed: bool = True, start: int = 0, deadline: float = 60.0
 ) -> Iterator[Inbound]:
@@ -29,7 +35,8 @@ def read_all(
         deadline: seconds for the whole reading.
 
     Raises:
-        SafeReportingError: broker unreachable, principal refused, topic missing, deadline passed.
+        NotWholeError: the deadline passed; what was yielded is there, and more may be.
+        SafeReportingError: broker unreachable, principal refused, topic missing.
     """
     consumer = Consumer(
         {
@@ -55,7 +62,7 @@ def read_all(
                 if time.monotonic() > ends:
                     held = ", ".join(map(str, sorted(wanted.keys() & partitions)))
                     why = f"; a transaction is open in partition {held}" if held else ""
-                    raise UnreachableError(f"reading `{topic}`: not at its end after {deadline:.0f} s{why}")
+                    raise NotWholeError(f"reading `{topic}`: not at its end after {deadline:.0f} s{why}")
                 continue
             error = message.error()
             if error is None:
