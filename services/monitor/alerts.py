@@ -155,6 +155,20 @@ def of_quarantines(service: str, minute: Figures, limits: Limits) -> list[Condit
     return [Condition(Event.QUARANTINE_BURST, "critical", number=held, about=service)]
 
 
+def gathered(conditions: Iterable[Condition]) -> list[Condition]:
+    """What is said of a storm: more than `STORM` conditions of one event about one group are one, with their number."""
+    alike: dict[tuple[Event, str, str], list[Condition]] = {}
+    for one in conditions:
+        alike.setdefault((one.event, one.severity, one.about), []).append(one)
+    made = []
+    for (event, severity, about), same in alike.items():
+        topics = {one.topic for one in same}
+        topic = topics.pop() if len(topics) == 1 else None
+        storm = [Condition(event, severity, topic, number=len(same), about=about)]
+        made += storm if len(same) > STORM else same
+    return made
+
+
 class Board:
     """The conditions that hold, so that each is said when it begins and every `REPEAT_S` while it lasts."""
 

@@ -197,7 +197,7 @@ class Watch:
         now = time.monotonic()
         due = self._board.due(conditions, now=now)
         self._looked = now
-        self._say(due)  # 2
+        self._say(alerts.gathered(due))  # 2
         self._board.said(due, now=now)
 
     def _ask_end(self) -> None:

@@ -311,6 +311,16 @@ def test_what_held_when_nobody_looks_any_more_is_not_told_as_what_holds(watch: W
     assert watch.look_age() >= 2 * LOOKED_S  # it never came to a look
 
 
+def test_a_storm_of_partitions_that_stand_still_is_one_alert_and_counted_in_full(watch: Watch, said: list[str]) -> None:
+    places = [Position("redactor", f"agency.a{n}.marac", p, None, 5) for n in range(10) for p in range(4)]
+    broker(watch).found = [*places, Position("router", "redacted", 0, None, 5)]
+    watch._look()
+    assert said == ["no_position"] * 2  # one for each group
+    assert watch.conditions() == {("no_position", "critical"): 41}
+    watch._look()
+    assert len(said) == 2
+
+
 def test_a_lone_mark_in_a_topic_of_transactions_waits_for_nothing(watch: Watch, said: list[str]) -> None:
     place = "router", "redacted", 0
     broker(watch).found = [Position(*place, 5, 6)]
