@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.kernel import canary
 from services.kernel.errors import ConfigError
+from services.kernel.paths import ROOT
 from services.kernel.record import Inbound, Message
-from services.kernel.samples import Sample
+from services.kernel.samples import Sample, load_samples
 from services.kernel.schema.plan import Plan
 from services.kernel.schema.words import RecordMark
 from services.kernel.vocabulary import Tag
@@ -89,7 +90,8 @@ class Planter:
     """Makes canaries, and tells what a copy of one shows.
 
     Args:
-        samples: one record of each feed, which is planted in, whichever agency sends it.
+        samples: one record of each feed, which is planted in, whichever agency sends it; where a text is that it has
+            no place for, in another sample of the feed.
         plans: by feed; they say where text and codes are.
         key: signs; its secret half also decides what is planted, so that nobody else can tell.
         producers: agency and feed of all that is planted in.
@@ -99,7 +101,10 @@ class Planter:
         self, samples: Mapping[str, Sample], plans: Mapping[str, Plan], key: Ed25519PrivateKey, *, key_id: str,
         producers: Sequence[tuple[str, str]] = (),
     ) -> None:  # fmt: skip
-        self._samples = samples
+        self._samples = {feed: (sample, *_others(feed, sample)) for feed, sample in samples.items()}
+        self._places = {
+            feed: [list(_places(sample.value, plans[feed])) for sample in held] for feed, held in self._samples.items()
+        }
         self._plans = plans
         self._key = key
         self._key_id = key_id
@@ -135,7 +140,8 @@ class Planter:
         """The canary with this id.
 
         1. Choose name and terms by the id.
-        2. Write them into one of the texts of the feed's sample, beside its own codes of nationality and status.
+        2. Choose one of the feed's texts, and a sample that has a place for it. Write them there, beside the sample's
+           own codes of nationality and status.
         3. Plant a term in the key and in a header as well, and sign.
         """
         words = self._words
@@ -149,11 +155,13 @@ class Planter:
         form = chosen.choice(words.must)
         more = {"name": name, "nationality": nationality, "country": country, "status": status}
         hard = probe.text.format(**more, misspelled=misspelled)
-        sample, plan = _sent_by(agency, self._samples[feed]), self._plans[feed]
+        held = self._places[feed]
+        number, at = self._place(feed, (nationality, country, status), chosen)  # 2
+        first, sample = self._samples[feed][0], self._samples[feed][number]
+        sample = _sent_by(agency or first.topic.split(".")[1], sample)
         value = copy.deepcopy(sample.value)
-        places = list(_places(value, plan))
-        text = chosen.choice([place for place in places if place.tag is Tag.FREE_TEXT])  # 2
-        text.put(f"{text.value} {form.format(**more)} {hard}")
+        places = list(_places(value, self._plans[feed]))
+        places[at].put(f"{places[at].value} {form.format(**more)} {hard}".lstrip())
         for place in places:
             if place.is_id:
                 place.put(f"{place.value}-{id_[-8:]}")
@@ -163,7 +171,7 @@ class Planter:
         headers = (*headers, ("ce_id", id_.encode()), ("x-about", nationality.encode()), (canary.HEADER, mark))
         codes = [place.value for place in places if place.tag in _CODED and len(place.value) > 2]
         must = [nationality, status, *([country] if "{country}" in form else []), *codes]
-        own = "\n".join(place.value for place in places if place.tag not in _CODED | {Tag.FREE_TEXT})
+        own = _words(held[number], but=None if number else Tag.FREE_TEXT) + _words(held[0], but=Tag.FREE_TEXT)
         return Planted(
             id_,
             feed,
@@ -172,14 +180,41 @@ class Planter:
             (probe.kind, misspelled if "{misspelled}" in probe.text else hard.removeprefix(f"{name} ").rstrip(".")),
         )
 
+    def _place(self, feed: str, terms: Sequence[str], chosen: random.Random) -> tuple[int, int]:
+        """Number of a sample, and of a place in it: each of the feed's texts is as likely.
 
-def _sent_by(agency: str | None, sample: Sample) -> Sample:
+        Another sample than the first must not have a word of its own that is one of the terms: "a Polish bowl" stays,
+        rightly, and would count as a leak. Nor may the first, which copies that are on the way may have been made of.
+        """
+        held = self._places[feed]
+        first = _words(held[0], but=Tag.FREE_TEXT)
+        own = ["", *(first + _words(places) for places in held[1:])]
+        fit = [number for number, text in enumerate(own) if not any(_shows(text, term) for term in terms)]
+        texts = [
+            (place.pattern, number, at)
+            for number in fit for at, place in enumerate(held[number]) if place.tag is Tag.FREE_TEXT
+        ]  # fmt: skip
+        text = chosen.choice(sorted({pattern for pattern, _, _ in texts}))
+        return chosen.choice([(number, at) for pattern, number, at in texts if pattern == text])
+
+
+def _others(feed: str, first: Sample) -> Iterator[Sample]:
+    """The feed's other samples."""
+    for sample in load_samples(ROOT / "samples"):
+        if sample.topic.endswith(f".{feed}") and sample != first:
+            yield sample
+
+
+def _sent_by(agency: str, sample: Sample) -> Sample:
     """The sample as `agency` would send it."""
-    if agency is None:
-        return sample
     _, own, feed = sample.topic.split(".")
     headers = {name: _SOURCE + agency if text == _SOURCE + own else text for name, text in sample.headers.items()}
     return msgspec.structs.replace(sample, topic=f"agency.{agency}.{feed}", headers=headers)
+
+
+def _words(places: Sequence[_Place], but: Tag | None = None) -> str:
+    """All that a sample says, without its coded fields and what is tagged `but`."""
+    return "\n".join(place.value for place in places if place.tag not in _CODED and place.tag is not but) + "\n"
 
 
 def planted_at(id_: str) -> int:
@@ -202,24 +237,30 @@ def _shows(text: str, term: str) -> bool:
 
 @dataclass(slots=True)
 class _Place:
-    """A string of a record, and where it stands."""
+    """A string of a record, and where it stands or, a text that the record has not, could stand."""
 
     holder: Any
     at: Any
+    pattern: str
     tag: Tag
     is_id: bool
 
     @property
     def value(self) -> str:
-        return str(self.holder[self.at])
+        missing = isinstance(self.holder, dict) and self.at not in self.holder
+        return "" if missing else str(self.holder[self.at])
 
     def put(self, text: str) -> None:
         self.holder[self.at] = text
 
 
 def _places(value: Any, plan: Plan, pattern: str = "") -> Iterator[_Place]:
-    """Every string of a record that the plan knows."""
+    """Every string of a record that the plan knows, and every text that one of its objects has not."""
     if isinstance(value, dict):
+        for place, leaf in plan.leaves.items():
+            holder, _, name = place.rpartition("/")
+            if leaf.tag is Tag.FREE_TEXT and holder == pattern and name != "*" and name not in value:
+                yield _Place(value, name, place, leaf.tag, is_id=False)
         parts = [(key, f"{pattern}/{key}") for key in value]
     elif isinstance(value, list):
         parts = [(index, f"{pattern}/*") for index in range(len(value))]
@@ -227,6 +268,6 @@ def _places(value: Any, plan: Plan, pattern: str = "") -> Iterator[_Place]:
         return
     for at, place in parts:
         if isinstance(value[at], str) and (leaf := plan.leaves.get(place)) is not None:
-            yield _Place(value, at, leaf.tag, leaf.record is RecordMark.ID)
+            yield _Place(value, at, place, leaf.tag, leaf.record is RecordMark.ID)
         else:
             yield from _places(value[at], plan, place)

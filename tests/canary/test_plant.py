@@ -38,6 +38,8 @@ from services.router.step import RouterStep
 NOW = 1_795_600_000_000
 #: The agency of each feed in the project's own topology.
 OWN = {feed: agency for agency, feed in load_topology().producers}
+#: Texts of objects that no sample has.
+NO_PLACE = {"marac": {"/victim/family/*/note"}, "police-crime": {"/vehicles/*/note"}}
 FEEDS = sorted(plan.feed for plan in load_feeds(ROOT / "schemas").plans.values())
 
 
@@ -179,7 +181,7 @@ def test_nothing_that_was_planted_shows_and_no_partner_gets_it(
     for number in range(25):
         planted = planter.make(planter.new_id(OWN[feed], feed, now=NOW + number))
         assert planted is not None
-        assert len(planted.must) >= 2
+        assert planted.must
         redacted, routed = through(redactor, router, arrived(planted.message, offset=number))
         assert redacted.canary
         assert routed.canary
@@ -298,24 +300,30 @@ def test_a_record_without_the_mark_has_the_claims_that_it_always_had(
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-def test_every_text_of_a_sample_is_planted_in_and_arrives_masked(
+def test_every_text_of_a_feed_is_planted_in_and_arrives_masked(
     planter: Planter, redactor: RedactorStep, router: RouterStep, feed: str
 ) -> None:
     """A scan that is lost on one text alone is seen, too."""
-    sample = next(sample for sample in load_samples(ROOT / "samples") if sample.topic.endswith(f".{feed}"))
     plan = next(plan for plan in load_feeds(ROOT / "schemas").plans.values() if plan.feed == feed)
-    texts = [place.value for place in _places(sample.value, plan) if place.tag is Tag.FREE_TEXT]
-    assert len(texts) >= 1
+    texts = {pattern for pattern, leaf in plan.leaves.items() if leaf.tag is Tag.FREE_TEXT}
     planted_in = set()
-    for number in range(60):
+    for number in range(150):
         made = planter.make(f"{OWN[feed]}_{feed}-{NOW}-{number:08x}")
         assert made is not None
-        sent = orjson.loads(made.message.value or b"")
-        now = [place.value for place in _places(sent, plan) if place.tag is Tag.FREE_TEXT]
-        (text,) = [text for text, before in zip(now, texts, strict=True) if text != before]
-        if text not in planted_in:
-            _, routed = through(redactor, router, arrived(made.message, offset=number))
-            copies = [message for message in routed.messages if message.topic == canary.TOPIC]
-            assert {look(made, arrived(copy)).terms for copy in copies} == {0}
-        planted_in.add(next(before for before in texts if text.startswith(before)))
-    assert planted_in == set(texts)
+        sent = list(_places(orjson.loads(made.message.value or b""), plan))
+        (at,) = [place.pattern for place in sent if made.probe[1] in place.value]
+        planted_in.add(at)
+        redacted, routed = through(redactor, router, arrived(made.message, offset=number))
+        assert redacted.kind is OutcomeKind.REDACTED
+        assert any(message.value for message in routed.messages), "it reaches no partner: a leak could not be seen"
+        assert {look(made, arrived(message)).terms for message in routed.messages} == {0}
+        assert look(made, arrived(made.message)).terms == len(made.must)
+    assert planted_in == texts - NO_PLACE.get(feed, set())
+
+
+def test_a_word_that_a_sample_says_rightly_is_no_leak(planter: Planter) -> None:
+    """One sample has a Polish bowl in it, which stays."""
+    for number in range(3000):
+        made = planter.make(f"gmp_police-crime-{NOW}-{number:08x}")
+        assert made is not None
+        assert not ("Polish" in made.must and b"Polish pottery" in (made.message.value or b""))
