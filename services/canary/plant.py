@@ -257,10 +257,10 @@ class _Place:
 def _places(value: Any, plan: Plan, pattern: str = "") -> Iterator[_Place]:
     """Every string of a record that the plan knows, and every text that one of its objects has not."""
     if isinstance(value, dict):
-        for place, leaf in plan.leaves.items():
-            holder, _, name = place.rpartition("/")
-            if leaf.tag is Tag.FREE_TEXT and holder == pattern and name != "*" and name not in value:
-                yield _Place(value, name, place, leaf.tag, is_id=False)
+        for text in plan.leaves.values():
+            holder, _, name = text.pattern.rpartition("/")
+            if text.tag is Tag.FREE_TEXT and holder == pattern and name != "*" and name not in value:
+                yield _Place(value, name, text.pattern, text.tag, is_id=False)
         parts = [(key, f"{pattern}/{key}") for key in value]
     elif isinstance(value, list):
         parts = [(index, f"{pattern}/*") for index in range(len(value))]

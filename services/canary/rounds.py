@@ -65,6 +65,7 @@ class Rounds:
         self._due = 0.0
         self._number = 0
         self._looked = time.monotonic()
+        self._looked_at = time.time()
         self._knows_from = 0.0
 
     def __call__(self, stop: Callable[[], bool]) -> None:
@@ -87,10 +88,10 @@ class Rounds:
             self._plant()
 
     def _take(self, seconds: float) -> Inbound | None:
-        copy, now = self._copies.take(seconds), time.monotonic()
-        if now - self._looked > AWAY_S:
+        copy, now, at = self._copies.take(seconds), time.monotonic(), time.time()
+        if max(now - self._looked, at - self._looked_at) > AWAY_S:  # while a machine is halted, one clock stands still
             self._knows_from = now + AWAY_S
-        self._looked = now
+        self._looked, self._looked_at = now, at
         return copy
 
     def _plant(self) -> None:

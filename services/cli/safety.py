@@ -49,7 +49,7 @@ def list_(
     """
     settings, now = load_settings(), int(time.time() * 1000)
     unread: list[str] = []
-    register, pace = _register(settings.kafka_config(), unread), pace_of(settings)
+    register, pace = _register(settings.kafka_config(), holds=unread, said=unread), pace_of(settings)
     shut = None
     with _noting(unread):
         shut = _gate(settings, pace, now=now)
@@ -78,11 +78,13 @@ def acknowledge(
 ) -> None:
     """Say that you looked at the source of a hold. Its entry of the ledger is written with it, and nothing is opened.
 
-    What was acknowledged before stays as it is.
+    What was acknowledged before stays as it is. Where a transaction hangs among the holds, one that could be read is
+    acknowledged by its whole id.
     """
     config, now = load_settings().kafka_config(), int(time.time() * 1000)
-    register = _register(config)
-    chosen = _chosen(register, ids)
+    unread: list[str] = []
+    register = _register(config, holds=unread)
+    chosen = _chosen(register, ids, unread)
     messages: list[tuple[Message, int]] = []
     said = []
     for item in chosen:
@@ -95,6 +97,7 @@ def acknowledge(
     if messages:
         send_together(config, messages, name=NAME)
     print("\n".join(said))
+    _tell(unread)
 
 
 def _messages(item: Item, *, by: str, reference: str, now: int) -> tuple[Message, Message]:
@@ -115,8 +118,8 @@ def _messages(item: Item, *, by: str, reference: str, now: int) -> tuple[Message
     return made.message, entry
 
 
-def _chosen(register: Register, ids: list[str]) -> list[Item]:
-    """The holds that are meant, each once.
+def _chosen(register: Register, ids: list[str], unread: list[str]) -> list[Item]:
+    """The holds that are meant, each once. Where some are `unread`, a beginning does not say which.
 
     Raises:
         ConfigError: naming every id that is none, or is that of several.
@@ -125,7 +128,9 @@ def _chosen(register: Register, ids: list[str]) -> list[Item]:
     faults = []
     for id_ in ids:
         items = register.named(id_) if len(id_) >= _SHORTEST else []
-        if len(items) == 1:
+        if unread and [item.hold.id for item in items] != [id_] and id_ != closed.NAME:
+            faults.append(f"`{id_}` is no whole id of a hold that could be read; not whole: {unread[0]}")
+        elif len(items) == 1:
             found[items[0].hold.id] = items[0]
         elif id_ == closed.NAME:
             faults.append("the closed gate is not acknowledged: it ends when two persons open it, `gate open`")
@@ -138,13 +143,17 @@ def _chosen(register: Register, ids: list[str]) -> list[Item]:
     return list(found.values())
 
 
-def _register(config: Mapping[str, str], unread: list[str] | None = None) -> Register:
-    """Holds and acknowledgements, as the topics have them now. Where there is `unread`, what is not whole is noted."""
+def _register(config: Mapping[str, str], *, holds: list[str], said: list[str] | None = None) -> Register:
+    """Holds and acknowledgements, as the topics have them now; what is not whole is noted in `holds` and `said`.
+
+    Raises:
+        NotWholeError: acknowledgements could not be read to their end, and there is no `said`.
+    """
     register = Register()
-    with _noting(unread):
+    with _noting(holds):
         for record in read_all(config, safety.TOPIC, name=NAME):
             register.hear_hold(record)
-    with _noting(unread):
+    with _noting(said):
         for record in read_all(config, safety.ACKNOWLEDGED, name=NAME):
             register.hear_acknowledgement(record)
     return register
@@ -161,10 +170,14 @@ def _noting(unread: list[str] | None) -> Iterator[None]:
         unread.append(str(error))
 
 
-def _end(unread: list[str]) -> None:
-    """Say what is not whole; then the command did not do what it is for."""
+def _tell(unread: list[str]) -> None:
     for fault in unread:
         print(f"not whole: {fault}", file=sys.stderr)
+
+
+def _end(unread: list[str]) -> None:
+    """Say what is not whole; then the list is not what it is for."""
+    _tell(unread)
     if unread:
         raise typer.Exit(Exit.UNREACHABLE)
 

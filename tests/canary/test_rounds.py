@@ -149,3 +149,19 @@ def test_what_arrived_while_the_service_itself_was_away_is_not_late(
     assert passes(1.1) == ["canary_late"]  # the other one, which did not come
     assert case.counted("marac", "late") == 0
     assert case.counted("nrm", "late") == 1
+
+
+def test_a_machine_that_was_halted_calls_nothing_late_either(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its monotonic clock stood still meanwhile; the time of day, by which a canary is late, did not."""
+    at = [NOW / 1000]
+    monkeypatch.setattr("services.canary.rounds.time.time", lambda: at[0])
+    case.rounds._looked_at = at[0]
+    case.rounds(lambda: False)
+    case.steps.clear()
+    case.now += 90_000
+    at[0] += 90
+    case.rounds(lambda: False)
+    assert "canary_late" not in case.steps
+    case.rounds._knows_from = 0.0  # it had time to look
+    case.rounds(lambda: False)
+    assert case.steps.count("canary_late") == 4

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from services.cli import safety as command
 from services.cli.app import app
 from services.kernel import safety
-from services.kernel.errors import Exit, UnreachableError
+from services.kernel.errors import ConfigError, Exit, UnreachableError
 from services.kernel.kafka.reader import NotWholeError
 from services.kernel.record import Inbound
 from services.kernel.safety import Risk
@@ -58,3 +59,34 @@ def test_a_broker_that_is_away_is_no_list(topics: Callable[[str, Exception], Non
     done = CliRunner().invoke(app, ["safety", "list"])
     assert isinstance(done.exception, UnreachableError)
     assert done.stdout == ""
+
+
+def acknowledge(id_: str, sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setattr(command, "send_together", lambda _, messages, **__: sent.extend(messages))
+    return CliRunner().invoke(app, ["safety", "acknowledge", id_, "--by", "18204", "--reference", "INC-311"])
+
+
+def test_a_hold_that_was_read_is_acknowledged_where_another_partition_hangs(
+    topics: Callable[[str, Exception], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics(safety.TOPIC, NotWholeError(HUNG))
+    id_, sent = safety.hold_id(("redacted", 0, 1)), list[Any]()
+    cut = acknowledge(id_[:8], sent, monkeypatch)  # another that begins so may be there
+    assert isinstance(cut.exception, ConfigError)
+    assert HUNG in str(cut.exception)
+    assert sent == []
+    done = acknowledge(id_, sent, monkeypatch)
+    assert done.exit_code == Exit.DONE
+    assert done.stdout == f"{id_} acknowledged\n"
+    assert f"not whole: {HUNG}" in done.stderr
+    assert [message.topic for message, _ in sent] == [safety.ACKNOWLEDGED, "ledger"]
+
+
+def test_nothing_is_acknowledged_where_somebody_may_have_done_so(
+    topics: Callable[[str, Exception], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics(safety.ACKNOWLEDGED, NotWholeError(HUNG))
+    sent: list[Any] = []
+    done = acknowledge(safety.hold_id(("redacted", 0, 1)), sent, monkeypatch)
+    assert isinstance(done.exception, NotWholeError)
+    assert sent == []

@@ -80,3 +80,19 @@ def test_a_topic_that_was_made_anew_is_not_taken_for_read(monkeypatch: pytest.Mo
     monkeypatch.setattr(Broker, "get_watermark_offsets", lambda *_, **__: (0, 1))
     with pytest.raises(PositionError, match="made anew"):
         made.fresh()
+
+
+def test_one_that_was_made_anew_while_it_had_no_leader_is_not_taken_for_the_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client begins at its start by itself: an opening of before would outlast a closing of now."""
+    monkeypatch.setattr(watch, "Consumer", Broker)
+    monkeypatch.setattr(Broker, "headless", False)
+    heard: list[Inbound] = []
+    made = Watch({}, {"ops.safety": 2}, name="desk", told=heard.append, wait=0.5)
+    assert made.fresh()
+    monkeypatch.setattr(Broker, "headless", True)
+    made._consumer.records.append(Record(1, 0))  # type: ignore[attr-defined]
+    with pytest.raises(PositionError, match="made anew"):
+        made.fresh()
+    assert len(heard) == 2

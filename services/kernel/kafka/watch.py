@@ -10,6 +10,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from services.kernel.kafka.client import RECONNECT, PositionError, inbound, is_transient, may_pass, quiet, translate
 from services.kernel.record import Inbound
 
+_ANEW = "a topic that the service must know was made anew, or lost its end: start again"
+
 
 class Watch:
     """Follows topics from their beginning.
@@ -69,7 +71,7 @@ class Watch:
                 pass
             return False
         if any(self._reached[place] > end for place, end in ends.items()):
-            raise PositionError("a topic that the service must know was made anew, or lost its end: start again")
+            raise PositionError(_ANEW)
         while any(self._reached[place] < end for place, end in ends.items()):
             if time.monotonic() > started + self._wait:
                 return False
@@ -104,17 +106,23 @@ class Watch:
             raise translate(error, f"reading `{topic}`")
 
     def _take(self, seconds: float) -> bool:
-        """Take in what comes next; False where nothing came in time."""
+        """Take in what comes next; False where nothing came in time.
+
+        Raises:
+            PositionError: it is from before what was read: the client began anew, for the topic did.
+        """
         message = self._consumer.poll(seconds)
         if message is None:
             return False
-        error = message.error()
-        if error is None:
-            record = inbound(message)
-            self._told(record)
-            self._reached[record.topic, record.partition] = record.offset + 1
-        elif error.code() == KafkaError._PARTITION_EOF:
-            self._reached[str(message.topic()), int(message.partition() or 0)] = int(message.offset() or 0)
+        error, place = message.error(), (str(message.topic()), int(message.partition() or 0))
+        at = int(message.offset() or 0)
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
+            if at < self._reached[place]:
+                raise PositionError(_ANEW)
+            if error is None:
+                self._told(inbound(message))
+                at += 1
+            self._reached[place] = at
         elif not is_transient(error):
             raise translate(error, "reading what the service must know before it publishes")
         return True
