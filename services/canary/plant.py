@@ -90,8 +90,8 @@ class Planter:
     """Makes canaries, and tells what a copy of one shows.
 
     Args:
-        samples: one record of each feed, which is planted in, whichever agency sends it; where a text is that it has
-            no place for, in another sample of the feed.
+        samples: one record of each feed, which is planted in, whichever agency sends it. What texts it has not are
+            planted in other samples of the feed.
         plans: by feed; they say where text and codes are.
         key: signs; its secret half also decides what is planted, so that nobody else can tell.
         producers: agency and feed of all that is planted in.
@@ -181,7 +181,10 @@ class Planter:
         )
 
     def _place(self, feed: str, terms: Sequence[str], chosen: random.Random) -> tuple[int, int]:
-        """Number of a sample, and of a place in it: each of the feed's texts is as likely.
+        """Number of a sample, and of a place in it.
+
+        Half of all canaries are in a text that the feed's first sample has: those reach partners, where a leak is seen
+        soonest. The others are in any of the feed's texts, each as likely; many of them are in no partner's view.
 
         Another sample than the first must not have a word of its own that is one of the terms: "a Polish bowl" stays,
         rightly, and would count as a leak. Nor may the first, which copies that are on the way may have been made of.
@@ -194,6 +197,8 @@ class Planter:
             (place.pattern, number, at)
             for number in fit for at, place in enumerate(held[number]) if place.tag is Tag.FREE_TEXT
         ]  # fmt: skip
+        if chosen.random() < 0.5:
+            return chosen.choice([(number, at) for _, number, at in texts if number == 0 and held[0][at].value])
         text = chosen.choice(sorted({pattern for pattern, _, _ in texts}))
         return chosen.choice([(number, at) for pattern, number, at in texts if pattern == text])
 

@@ -307,7 +307,7 @@ def test_every_text_of_a_feed_is_planted_in_and_arrives_masked(
     plan = next(plan for plan in load_feeds(ROOT / "schemas").plans.values() if plan.feed == feed)
     texts = {pattern for pattern, leaf in plan.leaves.items() if leaf.tag is Tag.FREE_TEXT}
     planted_in = set()
-    for number in range(150):
+    for number in range(250):
         made = planter.make(f"{OWN[feed]}_{feed}-{NOW}-{number:08x}")
         assert made is not None
         sent = list(_places(orjson.loads(made.message.value or b""), plan))

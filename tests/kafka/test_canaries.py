@@ -153,7 +153,7 @@ def test_a_canary_that_leaks_closes_the_gate_within_two_seconds(pipeline: Pipeli
     samples = load_samples(ROOT / "samples")
     pipeline.send([number(samples[n % len(samples)], n) for n in range(400)])
     (port,) = free_ports(1)
-    with service(pipeline, "tests.kafka.leaky_canary", port=port, interval=60.0):
+    with service(pipeline, "tests.kafka.leaky_canary", port=port, interval=5.0):  # not every text is in a view
         until(lambda: any('what="leaked"' in x and x[-3:] != "0.0" for x in page(port, "metrics").splitlines()))
         until(lambda: any(entry["service"] == "gate" for entry in pipeline.entries()))
         pipeline.send([number(samples[n % len(samples)], n) for n in range(400, 600)])
