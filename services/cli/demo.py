@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -18,6 +19,7 @@ from rich.table import Table
 from services.cli.pipeline import Pipeline
 from services.kernel import keys
 from services.kernel.attestation import HEADER, Claims, verify
+from services.kernel.errors import Exit
 from services.kernel.kafka.embedded import EmbeddedKafka
 from services.kernel.kafka.topology import apply, load_topology
 from services.kernel.mask import TOKEN
@@ -30,7 +32,10 @@ _SHOWN = 3
 
 
 def demo() -> None:
-    """Send made-up records of seven feeds through a real Kafka, and show what became of each."""
+    """Send made-up records of seven feeds through a real Kafka, and show what became of each.
+
+    Exit 1 where the ledger misses an entry or has one twice.
+    """
     console = Console(highlight=False, width=None if Console().is_terminal else 110)
     samples = load_samples(ROOT / "samples")
     broken = _broken(samples[0])
@@ -46,7 +51,9 @@ def demo() -> None:
                 say(f"{len(sent)} records sent to {len({m.topic for m in sent})} agency topics")
                 pipeline.wait(len(sent), seconds=90.0)
                 say("every record has its outcome; reading the topics back")
-                _tell(console, pipeline, samples, broken)
+                whole = _tell(console, pipeline, samples, broken)
+    if not whole:
+        raise typer.Exit(Exit.FOUND)
 
 
 @contextmanager
@@ -89,7 +96,8 @@ def _broken(model: Sample) -> dict[str, Message]:
     }
 
 
-def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], broken: dict[str, Message]) -> None:
+def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], broken: dict[str, Message]) -> bool:
+    """Tell it in four parts; whether the ledger's chain is whole."""
     entries = pipeline.entries()
     console.rule("1. Before and after")
     console.print(
@@ -102,7 +110,7 @@ def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], broken: d
     console.rule("3. What failed closed")
     _quarantine(console, entries, pipeline, broken)
     console.rule("4. The ledger, reconciled with the input")
-    _reconcile(console, entries, len(samples) + len(broken))
+    return _reconcile(console, entries, len(samples) + len(broken))
 
 
 def _before_and_after(console: Console, pipeline: Pipeline, samples: list[Sample]) -> None:
@@ -202,17 +210,20 @@ def _quarantine(
     )
 
 
-def _reconcile(console: Console, entries: list[dict[str, Any]], sent: int) -> None:
+def _reconcile(console: Console, entries: list[dict[str, Any]], sent: int) -> bool:
+    """Show the ledger beside what was sent; whether each record has its one entry."""
     outcomes = Counter((e["service"], e["outcome"]) for e in entries)
     table = Table("service", "records in", "redacted", "forwarded", "withheld", "quarantined", "entries", "chain")
     expected = {"redactor": sent, "router": outcomes["redactor", "redacted"]}
+    whole = dict[str, bool]()
     for service, records_in in expected.items():
         mine = [e for e in entries if e["service"] == service]
         counts = [str(outcomes[service, kind]) for kind in ("redacted", "forwarded", "withheld", "quarantined")]
-        whole = "whole" if len(mine) == records_in and _chain_is_whole(mine) else "BROKEN"
-        table.add_row(service, str(records_in), *counts, str(len(mine)), whole)
+        whole[service] = len(mine) == records_in and _chain_is_whole(mine)
+        table.add_row(service, str(records_in), *counts, str(len(mine)), "whole" if whole[service] else "BROKEN")
     console.print(table)
     console.print("Each entry names the offset before it: a missing or doubled one would show. No entry holds a value.")
+    return all(whole.values())
 
 
 def _chain_is_whole(entries: list[dict[str, Any]]) -> bool:
