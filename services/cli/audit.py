@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,7 +119,7 @@ def verify(
     A database that was rolled back to an earlier state is whole by itself: only `--checkpoint` shows it.
     """
     settings = load_settings()
-    *older, key = _log_keys(settings, log_key or [])
+    *older, key = log_keys(settings, log_key or [])
     reader = Reader(settings.schemas_dir)
     if (checkpoint is None and witnesses) or (checkpoint is not None and folder is not None):
         raise ConfigError("audit verify", ["`--checkpoint` goes with the log in the database, `--witness` with it"])
@@ -160,7 +160,7 @@ def export(
     """Write entries with proofs, checkpoint and key, so that a third party can verify them without this software."""
     settings = load_settings()
     query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
-    known = _log_keys(settings, [log_key] if log_key is not None else [])
+    known = log_keys(settings, [log_key] if log_key is not None else [])
     with opened_store(settings) as store, store.connection() as connection, _undamaged():
         signed = _last(store)
         key = note.verify(signed, *known)  # of a new one the log may not have made use yet
@@ -273,7 +273,7 @@ def _last(store: Store) -> Signed:
     return note.read(found[-1])
 
 
-def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], witnesses: list[str]) -> Checkpoint:
+def _outside(settings: Settings, path: Path, known_keys: list[Ed25519PublicKey], witnesses: list[str]) -> Checkpoint:
     """A checkpoint from a file, signed by this log and cosigned by `witnesses` (NAME=KEY)."""
     known = {}
     for given in witnesses:
@@ -283,7 +283,7 @@ def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], w
         signed = note.read(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("audit verify", [f"`{path}` cannot be read: {error}"]) from error
-    note.verify(signed, *log_keys)
+    note.verify(signed, *known_keys)
     if signed.checkpoint.origin != settings.ledger_origin:
         raise RefusedError(f"the checkpoint is of the log `{signed.checkpoint.origin}`: see `SR_LEDGER_ORIGIN`")
     if missing := sorted(known.keys() - note.witnesses(signed, known).keys()):
@@ -291,7 +291,7 @@ def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], w
     return signed.checkpoint
 
 
-def _log_keys(settings: Settings, paths: list[Path]) -> list[Ed25519PublicKey]:
+def log_keys(settings: Settings, paths: Sequence[Path] = ()) -> list[Ed25519PublicKey]:
     """The log's public keys, oldest first; without `paths` all that the keys folder holds."""
     before = sorted(settings.keys_dir.glob("ledger-pub.*"))[:-1]
     known: list[Path | None] = [*paths] or [*before, None]

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli import leak_pack
-from services.cli.audit import opened_store
+from services.cli.audit import log_keys, opened_store
 from services.cli.leak_trace import Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
 from services.evaluation.gold import CLASSES
@@ -169,7 +169,7 @@ def pack(
     """
     settings, found = load_settings(), _read(file)
     with opened_store(settings) as store:
-        count = leak_pack.write(folder, found, store, keys.load(settings.keys_dir, ["ledger-pub"])["ledger-pub"])
+        count = leak_pack.write(folder, found, store, log_keys(settings))
     print(f"evidence pack in `{folder}`: {count} entries of the ledger with proofs, {len(found.recipients)} recipients")
     if missing := [name for name in found.recipients if name not in found.receipts]:
         print(f"no receipt yet from {', '.join(missing)}")

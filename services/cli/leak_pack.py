@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.cli.leak_trace import Trace, texts
-from services.kernel import keys
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import read_all
-from services.kernel.keys import Key
 from services.kernel.whole import whole_folder
 from services.ledger import export, note, tables
 from services.ledger.recall import SERVICE
@@ -26,19 +25,25 @@ from services.ledger.store import Hashes, Store
 RUN = 5
 
 
-def write(folder: Path, trace: Trace, store: Store, key: Key) -> int:
+def write(folder: Path, trace: Trace, store: Store, known: Sequence[Ed25519PublicKey]) -> int:
     """Write the pack; number of ledger entries in it.
 
     1. Timeline and recipients from the trace.
     2. Versions of policy and detector of the deliveries, and of what the log says now.
-    3. The ledger's entries of all its records, and of the recall, with proofs.
+    3. The ledger's entries of all its records, and of the recall, with proofs, and the key that signed the checkpoint.
+
+    Args:
+        known: the log's public keys: of a new one the log may not have made use yet.
 
     Raises:
         ConfigError: the folder is not empty or cannot be written, or the log has no checkpoint; nothing is left in it.
+        RefusedError: none of these keys signed the checkpoint: the pack would prove nothing.
     """
     checkpoints = store.checkpoints()
     if not checkpoints:
         raise ConfigError("leak pack", ["the log has no checkpoint yet: is the ledger service running?"])
+    signed = note.read(checkpoints[-1])
+    key = note.verify(signed, *known)
     with whole_folder(folder), store.connection() as connection:
         (folder / "timeline.json").write_bytes(_pretty(_timeline(trace)))  # 1
         with (folder / "recipients.csv").open("w", newline="", encoding="utf-8") as table:
@@ -49,8 +54,7 @@ def write(folder: Path, trace: Trace, store: Store, key: Key) -> int:
         after = newest.entry["versions"] if newest is not None and newest.entry is not None else {}
         (folder / "versions.json").write_bytes(_pretty({"before": _versions(trace), "after": after}))  # 2
         found = sorted({one.leaf: one for one in _entries(connection, trace)}.values(), key=lambda one: one.leaf)
-        signed, public = note.read(checkpoints[-1]), keys.public_key(key)
-        done = export.write(folder / "ledger", found, hashes=Hashes(connection), signed=signed, key=public)  # 3
+        done = export.write(folder / "ledger", found, hashes=Hashes(connection), signed=signed, key=key)  # 3
     return done.entries
 
 

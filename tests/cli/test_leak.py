@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.testing import CliRunner, Result
 
 from services.cli import leak, leak_pack, leak_trace, log_wait
@@ -17,13 +18,13 @@ from services.cli.app import app
 from services.cli.leak_trace import Trace
 from services.evaluation import gold
 from services.kernel import keys
-from services.kernel.errors import ConfigError, UnreachableError
+from services.kernel.errors import ConfigError, RefusedError, UnreachableError
 from services.kernel.ledger import TOPIC
 from services.kernel.record import Inbound
 from services.kernel.sensitive import SensitiveBytes
 from services.ledger.search import Query, search
 from services.ledger.store import Store
-from tests.ledger.helpers import NOW, append, entries, key, record, url
+from tests.ledger.helpers import KEY, NOW, append, entries, key, record, url
 
 RECORDS = 8
 Run = Callable[..., Result]
@@ -221,11 +222,37 @@ def test_what_a_trace_cannot_use_is_said_before_the_term_is_asked_for(
     assert says in str(done.exception)
 
 
+def log_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of keys, with the public key of this log, which `append` signs."""
+    keys.init_dev(folder / "keys", [])
+    public = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+    (folder / "keys" / "ledger-pub.dev").write_text(public)
+    monkeypatch.setenv("SR_KEYS_DIR", str(folder / "keys"))
+    return folder / "keys"
+
+
+def test_a_pack_holds_the_key_that_signed_its_checkpoint(
+    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = log_keys(tmp_path, monkeypatch)
+    (held / "ledger-pub.next").write_text("aa" * 32)  # made, and not used yet
+    done = run("pack", str(file), str(tmp_path / "pack"))
+    assert done.exit_code == 0, (done.output, done.exception)
+    public = tmp_path / "pack" / "ledger" / "log.pub"
+    assert public.read_text().strip() == (held / "ledger-pub.dev").read_text()
+    verified = CliRunner().invoke(app, ["audit", "verify", str(public.parent), "--log-key", str(public)])
+    assert verified.exit_code == 0, (verified.output, verified.exception)
+    (held / "ledger-pub.dev").unlink()
+    refused = run("pack", str(file), str(tmp_path / "other"))
+    assert isinstance(refused.exception, RefusedError)
+    assert "no signature by the log's key" in str(refused.exception)
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
     run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys.init_dev(tmp_path / "keys", [])
-    monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
+    log_keys(tmp_path, monkeypatch)
 
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
