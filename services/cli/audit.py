@@ -19,6 +19,7 @@ from rich.table import Table
 
 from services.cli.policy_sign import private_key
 from services.cli.quarantine import Why
+from services.cli.shown import show
 from services.cli.unlock import read_identity, send_first
 from services.kernel import keys, ledger
 from services.kernel.approval import milliseconds
@@ -91,7 +92,7 @@ def search_(
     table = Table("leaf", "time", "service", "agency", "feed", "outcome", "reason", "record", "let out to")
     for found in shown:
         table.add_row(str(found.leaf), *_cells(found))
-    Console().print(table)
+    show(table)
     print(f"{len(shown)} entries" + (f"; there are more: `--limit` above {limit}" if more else ""))
 
 
@@ -183,7 +184,7 @@ def statement(
     table = Table("operation", "time", "by", "to", "basis", title=f"record {record}")
     for row in rows:
         table.add_row(row["operation"], row["time"], row["by"], row["to"], row["basis"])
-    Console().print(table)
+    show(table)
 
 
 @app.command("open")

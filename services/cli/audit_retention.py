@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.audit import NAME, opened_store, statement_rows
 from services.cli.leak import records_of
+from services.cli.shown import show
 from services.kernel import keys, ledger
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import send
@@ -105,7 +105,7 @@ def holds() -> None:
     with opened_store() as store, store.connection() as connection:
         for name, reason, by, at in retention.holds(connection):
             table.add_row(name, rfc3339(at), by, reason)
-    Console(markup=False).print(table)
+    show(table)
 
 
 def subject(
@@ -130,7 +130,7 @@ def subject(
                 rows += [{"record": record, **row} for row in statement_rows(found)]
         for found in search(connection, Query(service="consent")):
             if found.entry is not None and found.entry.get("subject") == pseudonym:
-                rows += [{"record": "", **row, "to": found.entry["recipient"]} for row in statement_rows(found)]
+                rows += [{"record": "", **row, "to": found.entry.get("recipient", "")} for row in statement_rows(found)]
     if as_json:
         for row in rows:
             print(json.dumps(row))
@@ -138,5 +138,5 @@ def subject(
     table = Table("record", "operation", "time", "by", "to", "basis", title=f"subject {pseudonym}")
     for row in rows:
         table.add_row(*(str(row[name]) for name in ("record", "operation", "time", "by", "to", "basis")))
-    Console().print(table)
+    show(table)
     print(f"{len(rows)} operations")

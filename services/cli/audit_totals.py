@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from services.cli.audit import opened_store
 from services.cli.quarantine import Why
+from services.cli.shown import show
 from services.cli.unlock import read_identity, send_first
 from services.kernel import ledger
 from services.kernel.detail import Detail, read_detail
@@ -88,7 +89,7 @@ def _show(day: str, shown: made.Totals, as_json: bool) -> None:
         table.add_row(name, *(_said(shown.cells[feed, name]) for feed in feeds), _said(shown.classes[name]))
     table.add_section()
     table.add_row("all classes", *(_said(shown.feeds[feed]) for feed in feeds), "")
-    Console().print(table)
+    show(table)
     print(f"·: under {made.LEAST}, or hidden so that it does not follow. Others are rounded to {made.ROUNDED_TO}.")
     print("A record with masks of two classes counts in both. Erased and quarantined records are not in it.")
 

@@ -21,6 +21,7 @@ from services.cli import leak_pack
 from services.cli.audit import log_keys, opened_store
 from services.cli.leak_trace import Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
+from services.cli.shown import show
 from services.evaluation.gold import CLASSES
 from services.kernel import keys, ledger, supersede
 from services.kernel.attestation import HEADER, AttestationError
@@ -316,7 +317,7 @@ def _show(found: Trace) -> None:
     for partner, got in found.recipients.items():
         held = sum(copy.partner == partner for copy in found.copies)
         table.add_row(partner, str(held), str(got))
-    Console().print(table)
+    show(table)
     unknown = sum(copy.record is None for copy in found.copies)
     strange = unknown - len(found.unknown)
     records = len({one.record for one in found.sent})

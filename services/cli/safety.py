@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.shown import show
 from services.cli.top_frame import span
 from services.desk import closed
 from services.desk.closed import ClosedGate
@@ -53,7 +53,7 @@ def list_(
         for one in ([shut] if shut else []) + rows:
             print(json.dumps(one))
         return
-    Console().print(_table(rows, still=len(register.open())))
+    show(_table(rows, still=len(register.open())))
     if shut:
         records = "? records wait" if shut["records"] is None else f"about {shut['records']:,} records wait"
         print(f"gate closed since {shut['raised']}: {records}, level {shut['level']}")
