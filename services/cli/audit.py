@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -20,12 +19,10 @@ from rich.table import Table
 from services.cli.policy_sign import private_key
 from services.cli.quarantine import Why
 from services.cli.shown import show
-from services.cli.unlock import read_identity, send_first
+from services.cli.unlock import detail_of, read_identity, send_first
 from services.kernel import keys, ledger
 from services.kernel.approval import milliseconds
-from services.kernel.detail import read_detail
 from services.kernel.errors import ConfigError, Exit, RefusedError
-from services.kernel.sealing import open_sealed
 from services.kernel.settings import Settings, load_settings
 from services.ledger import export as exports
 from services.ledger import note, tree
@@ -204,7 +201,7 @@ def open_(
     place = (source["topic"], source["partition"], source["offset"])
     entry = ledger.opened(place, by=by, why=why.value, now=int(time.time() * 1000))
     send_first(settings.kafka_config(), [entry])
-    detail = read_detail(open_sealed(base64.b64decode(found.entry["sealed"]), secret))
+    detail = detail_of(found.entry["sealed"], secret)
     print(json.dumps(msgspec.to_builtins(detail), indent=2))
 
 

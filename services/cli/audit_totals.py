@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Iterator
@@ -19,11 +18,10 @@ from sqlalchemy import Connection
 from services.cli.audit import opened_store
 from services.cli.quarantine import Why
 from services.cli.shown import show
-from services.cli.unlock import read_identity, send_first
+from services.cli.unlock import detail_of, read_identity, send_first
 from services.kernel import ledger
-from services.kernel.detail import Detail, read_detail
+from services.kernel.detail import Detail
 from services.kernel.errors import ConfigError
-from services.kernel.sealing import open_sealed
 from services.kernel.settings import load_settings
 from services.ledger import totals as made
 from services.ledger.search import Query, search
@@ -75,7 +73,7 @@ def _details(connection: Connection, since: int, secret: str, feeds: set[str]) -
                 continue
             if found.entry["feed"] and found.entry["sealed"]:
                 feeds.add(found.entry["feed"])
-                yield found.entry["feed"], read_detail(open_sealed(base64.b64decode(found.entry["sealed"]), secret))
+                yield found.entry["feed"], detail_of(found.entry["sealed"], secret)
 
 
 def _show(day: str, shown: made.Totals, as_json: bool) -> None:

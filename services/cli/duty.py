@@ -103,5 +103,5 @@ def _read(opened: Proposal) -> Notification | None:
     """The notification of a proposal; None where it holds something else."""
     try:
         return opened.notification()
-    except msgspec.DecodeError:
+    except RefusedError:
         return None

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from services.kernel.errors import ConfigError
+from services.kernel.jsonio import UNREADABLE
 from services.router.policy import DEFAULT, Policies
 from services.router.situation import Situation, World
 
@@ -57,7 +58,7 @@ def from_entry(world: World, partner: str, path: Path) -> Told:
     """
     try:
         entry = msgspec.json.decode(path.read_bytes(), type=_Entry)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise ConfigError("explain", [f"`{path.name}` is not one ledger entry: {error}"]) from error
     held = world.registry.by_id[partner]
     about = f"a {entry.feed or 'record of no known feed'} record, decided {entry.time}"

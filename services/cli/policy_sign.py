@@ -53,7 +53,7 @@ def load(path: Path) -> Manifest:
     """
     try:
         return read_manifest(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise ConfigError("manifest", [f"`{path.name}`: {error}"]) from error
 
 

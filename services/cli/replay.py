@@ -27,6 +27,7 @@ from services.kernel.approvers import load_approvers
 from services.kernel.attestation import HEADER, AttestationError, Claims
 from services.kernel.attestation import verify as verify_attestation
 from services.kernel.errors import ConfigError, RefusedError
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.kafka.reader import read_all, read_one, send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.keys import load, public_key
@@ -125,7 +126,7 @@ def publish(
         raise RefusedError(f"`{published.name}` is there: this list went out; make a new one with `replay list`")
     try:
         listed = msgspec.json.decode(file.read_bytes(), type=Listed)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise ConfigError("replay publish", [f"`{file}` is no list of a replay"]) from error
     now = int(time.time() * 1000)
     made = sign(listed.request, private_key(key), by=by, reason=reason, reference="replay", now=now)

@@ -13,6 +13,7 @@ import structlog
 from services.cli import app as command
 from services.kernel.errors import Exit
 from services.kernel.kafka.embedded_jars import class_path
+from services.kernel.keys import init_dev
 
 Ended = Callable[..., tuple[int, str]]
 
@@ -119,6 +120,32 @@ def test_mistakes_are_one_message(ended: Ended, tmp_path: Path, arguments: str, 
     (tmp_path / "seal-identity.2026-12").write_text("x")
     code, said = ended(*arguments.split())
     assert code == Exit.USAGE
+    assert says in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("policy sign deep --by a --key k --reason r --reference R-1", "manifest"),
+        ("policy publish deep", "manifest"),
+        ("policy explain victim-support-gm --entry deep", "is not one ledger entry"),
+        ("replay publish deep --by a --key k --reason r", "`deep` is no list of a replay"),
+        ("leak pack deep out", "`deep` is no trace"),
+        ("evaluate deep", "deep line 1"),
+        ("audit verify folder", "`entries.jsonl` line 1 is no line of an export"),
+    ],
+)
+def test_a_file_nested_too_deeply_is_no_fault_of_the_program(
+    ended: Ended, tmp_path: Path, arguments: str, says: str
+) -> None:
+    nested = '{"x": ' + "[" * 200_000 + "]" * 200_000 + "}"
+    (tmp_path / "deep").write_text(nested)
+    init_dev(tmp_path / "keys", [])
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "entries.jsonl").write_text(nested)
+    (tmp_path / "folder" / "checkpoint").write_text(f"o\n1\n{'A' * 43}=\n\n")
+    code, said = ended(*arguments.split(), SR_KEYS_DIR="keys")
+    assert code in (Exit.USAGE, Exit.REFUSED)
     assert says in said
 
 
