@@ -181,7 +181,5 @@ def _write(path: Path, text: str) -> bool:
     if path.exists():
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".{path.name}.new")
-    write_private(beside, text)
-    beside.replace(path)
+    write_private(path, text)
     return True
