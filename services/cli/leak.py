@@ -26,7 +26,7 @@ from services.evaluation.gold import CLASSES
 from services.kernel import keys, ledger, supersede
 from services.kernel.attestation import HEADER, AttestationError
 from services.kernel.attestation import verify as verify_attestation
-from services.kernel.errors import ConfigError, RefusedError, UnreachableError
+from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.jsonio import UNREADABLE
 from services.kernel.kafka.reader import read_all, send, send_together
 from services.kernel.kafka.topology import load_topology
@@ -296,7 +296,7 @@ def _read(file: Path) -> Trace:
     except OSError as error:
         raise ConfigError("leak", [f"`{file}`: {error.strerror}"]) from error
     except UNREADABLE as error:
-        raise RefusedError(f"`{file}` is no trace") from error
+        raise ConfigError("leak", [f"`{file}` is no trace: `leak trace` makes one"]) from error
 
 
 def _write(file: Path, found: Trace) -> None:

@@ -85,7 +85,7 @@ def secret(key: Key) -> bytes:
     except ValueError:
         material = b""
     if len(material) != 32:
-        raise ConfigError("keys", [f"key `{key.name}.{key.id}` is not 64 hex digits"])
+        raise ConfigError("keys", [f"key `{key.name}{key.id and '.'}{key.id}` is not 64 hex digits"])
     return material
 
 

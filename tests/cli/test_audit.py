@@ -261,6 +261,11 @@ def test_the_witness_cosigns_what_grew_and_refuses_what_shrank(folder: Path) -> 
     with Store(url(folder)) as store, store.connection(write=True) as connection:
         connection.execute(sa.delete(tables.checkpoint).where(tables.checkpoint.c.size > COUNT + 1))
     assert isinstance(run(*arguments).exception, RefusedError)
+    for held in (b"\xff", b"no checkpoint"):
+        (folder / "seen").write_bytes(held)
+        said = run(*arguments).exception
+        assert isinstance(said, ConfigError)
+        assert f"`{folder / 'seen'}` holds no checkpoint" in str(said)
 
 
 def test_a_log_that_somebody_damaged_is_said_in_one_line(folder: Path) -> None:
