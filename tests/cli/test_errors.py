@@ -151,6 +151,21 @@ def test_a_file_nested_too_deeply_is_no_fault_of_the_program(
     assert says in said
 
 
+@pytest.mark.parametrize(
+    ("database", "says"),
+    [
+        ("nonsense", "is no database URL"),
+        ("postgresql+pg8000://u@127.0.0.1:port/x", "is no database URL"),
+        ("postgresql+pg8000://u@127.0.0.1:1/x?sslmode=require", "its options are `sslmode`"),
+    ],
+)
+def test_a_database_url_that_does_not_do_is_a_setting(ended: Ended, database: str, says: str) -> None:
+    code, said = ended("audit", "search", SR_LEDGER_DATABASE=database)
+    assert code == Exit.USAGE
+    assert "`SR_LEDGER_DATABASE`" in said
+    assert says in said
+
+
 def test_a_password_file_that_is_no_text_is_named(ended: Ended, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     code, said = ended("quarantine", "list", **{"SR_KAFKA_PASSWORD_FILE": "binary"})
