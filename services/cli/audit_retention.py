@@ -13,7 +13,7 @@ from rich.table import Table
 
 from services.cli.audit import NAME, opened_store, statement_rows
 from services.cli.leak import records_of
-from services.cli.shown import show
+from services.cli.shown import ask, show
 from services.kernel import keys, ledger
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import send
@@ -28,7 +28,9 @@ By = Annotated[str, typer.Option("--by", help="Your staff id. It goes into the l
 
 
 def expire(
-    days: Annotated[int, typer.Option("--older-than", min=SHORTEST_DAYS, help="Days after which content goes.")],
+    days: Annotated[
+        int, typer.Option("--older-than", min=SHORTEST_DAYS, max=36_500, help="Days after which content goes.")
+    ],
     by: By,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
@@ -118,7 +120,7 @@ def subject(
     as long as `redacted` keeps them; consents by the person.
     """
     settings = load_settings()
-    person = typer.prompt("the person's id at that agency", hide_input=True, err=True)
+    person = ask("the person's id at that agency", hidden=True)
     secret = keys.secret(keys.load(settings.keys_dir, ["pseudonym"])["pseudonym"])
     pseudonym = keys.pseudonym(secret, agency, person.strip())
     records = records_of(settings, {pseudonym}, name=NAME).get(pseudonym, set())

@@ -21,7 +21,7 @@ from services.cli import leak_pack
 from services.cli.audit import log_keys, opened_store
 from services.cli.leak_trace import Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
-from services.cli.shown import show
+from services.cli.shown import ask, show
 from services.evaluation.gold import CLASSES
 from services.kernel import keys, ledger, supersede
 from services.kernel.attestation import HEADER, AttestationError
@@ -74,7 +74,7 @@ def trace_(
         raise ConfigError("leak trace", [f"`{one}` is no pseudonym of a record: hex digits" for one in wrong])
     known = _moment(aware)
     demand_writable(file)
-    holds = None if no_term else finder(typer.prompt("term that should not have left", hide_input=True, err=True))
+    holds = None if no_term else finder(ask("term that should not have left", hidden=True))
     console = Console(stderr=True, highlight=False)
     with opened_store(settings) as store:
         found = trace(
@@ -150,7 +150,7 @@ def case(
         raise ConfigError("leak case", [f"`{kind}` is no class of the annotation: {', '.join(CLASSES)}"])
     demand_writable(file)
     demand_writable(out)
-    text = typer.prompt("paraphrase, with the mention in [[ ]]", err=True)
+    text = ask("paraphrase, with the mention in [[ ]]")
     line = leak_pack.gold_line(text, kind, id_=f"leak-{found.id}")
     leak_pack.refuse_runs(str(line["text"]), leak_pack.sources(settings.kafka_config(), found, name=NAME))
     lines = out.read_bytes() if out.exists() else b""

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 import structlog
+from typer.testing import CliRunner
 
 from services.cli import app as command
-from services.kernel.errors import Exit
+from services.kernel.errors import ConfigError, Exit
 from services.kernel.kafka.embedded_jars import class_path
 from services.kernel.keys import init_dev
 
 Ended = Callable[..., tuple[int, str]]
+CONSENT = (
+    "--agency gmp --person P-1 --recipient idva-service --purpose independent_advocacy --by a --taken-by advocate "
+    "--wording v1 --interpreter not_needed --in-private"
+)
 
 
 @pytest.fixture
@@ -41,6 +46,16 @@ def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     logging.getLogger().handlers[:] = handlers
 
 
+@pytest.mark.parametrize("arguments", ["audit subject --agency gmp", "leak trace trace.json --by a"])
+def test_an_input_that_ends_before_the_answer_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(command.app, arguments.split(), input="")
+    assert isinstance(done.exception, ConfigError)
+    assert "not given" in str(done.exception)
+
+
 def raising(error: Exception) -> Callable[[], None]:
     def raise_it() -> None:
         raise error
@@ -62,6 +77,10 @@ def test_of_the_unexpected_only_type_and_place_are_told(ended: Ended, monkeypatc
         (FileNotFoundError(2, "No such file or directory", "here"), "error: `here`: No such file or directory\n"),
         (OSError(28, "No space left on device"), "error: No space left on device\n"),
         (UnicodeDecodeError("utf-8", b"Qzv\xff", 3, 4, "invalid"), "error: a file or the input is not text in UTF-8\n"),
+        (
+            UnicodeEncodeError("utf-8", "Qzv\udcff", 3, 4, "surrogates not allowed"),
+            "error: an argument is not text in UTF-8, or the output takes less than that\n",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(
@@ -112,6 +131,8 @@ def test_settings_that_the_client_does_not_take_are_settings(
         ("quarantine open 0/0 --identity binary --by a --why audit --second b --second-key k", "no age identity"),
         ("redact --feed marac --agency a.b", "`a.b` is no agency"),
         ("bench drift --sizes 30;100", "`30;100`: write numbers"),
+        ("broker secrets secrets --node ../up", "`../up` is no node"),
+        ("broker secrets secrets --host brokér --host [::1]", "`brokér` is no host"),
         ("audit verify --log-key binary", "key `binary` is not 64 hex digits"),
         ("leak recall binary --by a", "`binary` is no trace"),
         ("keys destroy 2026-12 --vault . --by a --second b --second-key k --recipient gone", "`gone`: No such file"),
@@ -123,6 +144,14 @@ def test_mistakes_are_one_message(ended: Ended, tmp_path: Path, arguments: str, 
     code, said = ended(*arguments.split())
     assert code == Exit.USAGE
     assert says in said
+
+
+@pytest.mark.parametrize("days", ["-1", "0", "99999999999999999999999"])
+def test_days_that_no_clock_has_are_a_usage_error(ended: Ended, days: str) -> None:
+    for line in (f"audit expire --older-than {days} --by a", f"consent record {CONSENT} --days {days}"):
+        code, said = ended(*line.split(), SR_LEDGER_DATABASE="sqlite:///none.db")
+        assert code == Exit.USAGE
+        assert "fault of this program" not in said
 
 
 @pytest.mark.parametrize(
