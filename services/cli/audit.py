@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ from services.ledger.witness import Witness
 app = typer.Typer(no_args_is_help=True)
 
 NAME = "cli-auditor"
+#: A part of one finds nothing, which would read as that nothing was done.
+PSEUDONYM = re.compile(r"([0-9a-f]{2}){8,32}")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 Since = Annotated[str | None, typer.Option("--since", help="From this time on: 2026-11-25, 2026-11-25T08:00Z.")]
@@ -260,6 +263,8 @@ def _undamaged() -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError:  # of an argument
+        raise
     except ValueError as error:
         raise RefusedError(f"the log in the database is damaged ({error}): `audit verify` says where") from error
 
@@ -310,11 +315,8 @@ def _query(
     partner: str | None = None, service: str | None = None, outcome: str | None = None, reason: str | None = None,
     policy: str | None = None, version: str | None = None, record: str | None = None,
 ) -> Query:  # fmt: skip
-    if record is not None:
-        try:
-            bytes.fromhex(record)
-        except ValueError as error:
-            raise ConfigError("audit", [f"`{record}` is no pseudonym: hex digits"]) from error
+    if record is not None and not PSEUDONYM.fullmatch(record.lower()):
+        raise ConfigError("audit", [f"`{record}` is no pseudonym: 16 to 64 hex digits, two for each byte"])
     return Query(
         _moment(since), _moment(until), agency, feed, partner, service, outcome, reason, policy, version, record
     )

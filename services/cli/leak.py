@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli import leak_pack
-from services.cli.audit import log_keys, opened_store
+from services.cli.audit import PSEUDONYM, log_keys, opened_store
 from services.cli.leak_trace import Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
 from services.cli.shown import ask, show
@@ -45,7 +44,6 @@ NAME = "cli-leak"
 T = TypeVar("T")
 #: Records of one transaction.
 _TOGETHER = 50
-_PSEUDONYM = re.compile(r"([0-9a-f]{2}){8,32}")
 
 File = Annotated[Path, typer.Argument(help="The trace: made by `leak trace`, kept up to date by the others.")]
 By = Annotated[str, typer.Option("--by", help="Your staff id.")]
@@ -70,7 +68,7 @@ def trace_(
         raise ConfigError("leak trace", [f"`{file}` is there already: each trace has its own"])
     if no_term and not record:
         raise ConfigError("leak trace", ["`--no-term` needs a `--record`"])
-    if wrong := [one for one in record or () if not _PSEUDONYM.fullmatch(one)]:
+    if wrong := [one for one in record or () if not PSEUDONYM.fullmatch(one)]:
         raise ConfigError("leak trace", [f"`{one}` is no pseudonym of a record: hex digits" for one in wrong])
     known = _moment(aware)
     demand_writable(file)

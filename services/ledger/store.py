@@ -48,6 +48,12 @@ logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
+class DatabaseUnreachableError(UnreachableError):
+    """The database does not answer, is locked or full, or is none: nothing that the broker has to do with."""
+
+    code = "database_unreachable"
+
+
 @dataclass(slots=True)
 class State:
     """Where the log stands.
@@ -134,7 +140,7 @@ class Store:
 
         Raises:
             ConfigError: the driver does not know an option of the URL.
-            UnreachableError: the database is locked, full or away; nothing was written.
+            DatabaseUnreachableError: the database is locked, full or away; nothing was written.
         """
         try:
             level = {} if self._sqlite or write else {"isolation_level": "REPEATABLE READ"}
@@ -147,7 +153,7 @@ class Store:
             # knows that this connection is none any more.
             if not self._sqlite:
                 self.engine.dispose()
-            raise UnreachableError(f"the ledger's database: {_said(error)}") from error
+            raise DatabaseUnreachableError(f"the ledger's database: {_said(error)}") from error
 
     def _connect(self) -> Connection:
         try:

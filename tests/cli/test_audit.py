@@ -315,6 +315,9 @@ def test_the_keys_folder_keeps_the_keys_that_the_log_had(folder: Path) -> None:
 def test_what_is_missing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(run("verify", str(folder / "none")).exception, ConfigError)
     assert isinstance(run("verify", "--log-key", str(folder / "none.pub")).exception, ConfigError)
+    for part in ("", record(1)[:8], record(1)[:-1], "zz" * 16):  # "nothing was done with it" would be no answer
+        assert "is no pseudonym" in str(run("statement", part).exception)
+    assert isinstance(run("search", "--agency", "\udcff").exception, UnicodeEncodeError)  # the log is not damaged
     monkeypatch.setenv("SR_LEDGER_DATABASE", url(folder).replace("ledger.db", "empty.db"))
     assert isinstance(run("export", str(folder / "e")).exception, ConfigError)
     monkeypatch.setenv("SR_LEDGER_DATABASE", "")

@@ -195,6 +195,16 @@ def test_a_database_url_that_does_not_do_is_a_setting(ended: Ended, database: st
     assert says in said
 
 
+def test_of_a_database_that_is_none_the_broker_is_not_the_cause(
+    ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "explain", lambda *_, **__: "the broker refuses this password")
+    (tmp_path / "text").write_text("no database " * 100)
+    code, said = ended("audit", "search", SR_LEDGER_DATABASE="sqlite:///text")
+    assert code == Exit.UNREACHABLE
+    assert said == "error: the ledger's database: file is not a database\n"
+
+
 def test_a_password_file_that_is_no_text_is_named(ended: Ended, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     code, said = ended("quarantine", "list", **{"SR_KAFKA_PASSWORD_FILE": "binary"})
