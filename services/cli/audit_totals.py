@@ -56,7 +56,7 @@ def _start(day: str) -> int:
         start = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)
     except ValueError as error:
         raise ConfigError("audit totals", [f"`{day}` is no day: write 2026-11-24"]) from error
-    if datetime.now(UTC) < start + timedelta(days=1):
+    if datetime.now(UTC) - timedelta(days=1) < start:
         raise ConfigError("audit totals", [f"{day} is not over (UTC): numbers of a part of a day could be compared"])
     return int(start.timestamp() * 1000)
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from services.cli import leak_pack
 from services.cli.audit import PSEUDONYM, log_keys, opened_store
-from services.cli.leak_trace import Copy, Trace, finder, trace
+from services.cli.leak_trace import CLOCK, Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
 from services.cli.shown import ask, show
 from services.evaluation.gold import CLASSES
@@ -305,6 +305,7 @@ def _moment(text: str | None) -> str:
     try:
         moment = datetime.now(UTC) if text is None else datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        _ = moment + CLOCK
     except (ValueError, OverflowError) as error:
         raise ConfigError("leak trace", [f"`{text}` is no time: 2026-11-25T08:00Z"]) from error
     return rfc3339(int(moment.timestamp() * 1000))

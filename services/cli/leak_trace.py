@@ -61,6 +61,13 @@ class Trace(msgspec.Struct):
     receipts: dict[str, str] = {}
     case: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a trace whose clock cannot be read: a person may have edited the file."""
+        try:
+            _ = self.deadline
+        except OverflowError as error:
+            raise ValueError(str(error)) from error
+
     @property
     def deadline(self) -> str:
         """When the 72 hours are over."""

@@ -6,6 +6,7 @@ Values carry the key id, so that an old key can verify until it is retired.
 from __future__ import annotations
 
 import hmac
+import os
 import re
 import secrets
 import stat
@@ -56,6 +57,8 @@ def load(directory: Path, names: Iterable[str]) -> dict[str, Key]:
     """
     found: dict[str, Key] = {}
     faults: list[str] = []
+    if directory.is_dir() and not os.access(directory, os.R_OK | os.X_OK):  # it would look empty
+        raise ConfigError("keys", [f"folder `{directory}` cannot be read: it is another account's"])
     for name in names:
         files = sorted(directory.glob(f"{name}.*")) if directory.is_dir() else []
         if not files:

@@ -133,6 +133,7 @@ def test_settings_that_the_client_does_not_take_are_settings(
         ("bench drift --sizes 30;100", "`30;100`: write numbers"),
         ("broker secrets secrets --node ../up", "`../up` is no node"),
         ("broker secrets secrets --host brokér --host [::1]", "`brokér` is no host"),
+        ("audit totals 9999-12-31 --identity binary --by a", "9999-12-31 is not over"),
         ("audit verify --log-key binary", "key `binary` is not 64 hex digits"),
         ("leak recall binary --by a", "`binary` is no trace"),
         ("keys destroy 2026-12 --vault . --by a --second b --second-key k --recipient gone", "`gone`: No such file"),

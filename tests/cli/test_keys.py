@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli.app import app
 from services.kernel.errors import ConfigError, RefusedError
-from services.kernel.keys import init_dev
+from services.kernel.keys import init_dev, load
 
 
 def rotate(folder: Path) -> Result:
@@ -85,6 +85,15 @@ def test_a_key_that_was_cut_short_is_named_with_what_to_do(tmp_path: Path) -> No
     assert len(refused.faults) == len(short)
     for name in short:
         assert any(f"`{tmp_path / name}`" in fault and "remove it" in fault for fault in refused.faults)
+
+
+def test_a_folder_of_keys_that_is_another_accounts_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init_dev(tmp_path, [])
+    monkeypatch.setattr("services.kernel.keys.os.access", lambda *_: False)  # who runs the tests may be root
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, ["ledger-pub"])
 
 
 def test_a_recipient_of_another_period_destroys_nothing(tmp_path: Path) -> None:

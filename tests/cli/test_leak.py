@@ -207,6 +207,7 @@ def test_a_copy_that_no_entry_let_out_is_recalled_by_its_place(
     [
         (("--aware", "yesterday"), "`yesterday` is no time"),
         (("--aware", "0001-01-01T00:00+05:00"), "is no time"),
+        (("--aware", "9999-12-31"), "is no time"),
         (("--record", "zz"), "`zz` is no pseudonym of a record"),
         (("--record", "abc" * 7), "is no pseudonym of a record"),
         ((), "cannot be written: No such file or directory"),
@@ -266,6 +267,17 @@ def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
     done = run("pack", str(file), str(tmp_path / "pack"))
     assert done.exit_code == 0, (done.output, done.exception)
     assert len((tmp_path / "pack" / "ledger" / "entries.jsonl").read_text().splitlines()) == 2 * (RECORDS - 1)
+
+
+@pytest.mark.parametrize("aware", ["yesterday", "9999-12-31T00:00:00Z", ""])
+def test_a_trace_whose_clock_somebody_edited_is_none(run: Run, file: Path, broker: Broker, aware: str) -> None:
+    broker.sent.clear()
+    file.write_bytes(file.read_bytes().replace(read(file).aware.encode(), aware.encode()))
+    for command in (("recall", str(file), "--by", "A1"), ("pack", str(file), str(file.with_name("pack")))):
+        said = run(*command).exception
+        assert isinstance(said, ConfigError)
+        assert f"`{file}` is no trace" in str(said)
+    assert broker.sent == []
 
 
 def test_a_case_is_one_that_evaluate_reads(run: Run, file: Path, tmp_path: Path) -> None:
