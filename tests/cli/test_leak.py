@@ -269,10 +269,14 @@ def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
     assert len((tmp_path / "pack" / "ledger" / "entries.jsonl").read_text().splitlines()) == 2 * (RECORDS - 1)
 
 
-@pytest.mark.parametrize("aware", ["yesterday", "9999-12-31T00:00:00Z", ""])
-def test_a_trace_whose_clock_somebody_edited_is_none(run: Run, file: Path, broker: Broker, aware: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [("aware", "yesterday"), ("aware", "9999-12-31T00:00:00Z"), ("aware", ""), ("record", "x"), ("record", "ab")],
+)
+def test_a_trace_that_somebody_edited_is_none(run: Run, file: Path, broker: Broker, field: str, other: str) -> None:
     broker.sent.clear()
-    file.write_bytes(file.read_bytes().replace(read(file).aware.encode(), aware.encode()))
+    held = read(file).aware if field == "aware" else record(1)
+    file.write_bytes(file.read_bytes().replace(f'"{held}"'.encode(), f'"{other}"'.encode()))
     for command in (("recall", str(file), "--by", "A1"), ("pack", str(file), str(file.with_name("pack")))):
         said = run(*command).exception
         assert isinstance(said, ConfigError)
