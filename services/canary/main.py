@@ -45,7 +45,11 @@ def start(settings: Settings) -> None:
         planter,
         slot=settings.slot,
         close=lambda id_: close_gate(
-            config, by=NAME, why="guarantee_failed", reference=short(id_), slots=settings.canary_slots
+            config,
+            by=NAME,
+            why="guarantee_failed",
+            reference=short(id_),
+            slots=topology.last_router(settings.canary_slots),
         ),
         tell=lambda message: post.send(message, 0, lambda code: log.error("alert_unsent", code=code)),
         deadline_ms=int(settings.canary_deadline_s * 1000),
@@ -57,12 +61,14 @@ def start(settings: Settings) -> None:
     rounds = Rounds(planter, watcher, follow, post, partitions=partitions, every=settings.canary_interval_s)
     progress.loaded = True
     log.info("service_started", service=NAME, slot=settings.slot)
-    while not stop():
-        rounds(stop)
-        progress.joined = follow.joined
-        progress.moved()
+    try:
+        while not stop():
+            rounds(stop)
+            progress.joined = follow.joined
+            progress.moved()
+    finally:
+        post.close()  # also where a round failed: what it told is under way
     follow.close()
-    post.close()
 
 
 def short(id_: str) -> str:

@@ -135,7 +135,7 @@ class Planter:
         """The canary with this id.
 
         1. Choose name and terms by the id.
-        2. Write them into the longest text of the feed's sample, beside its own codes of nationality and status.
+        2. Write them into one of the texts of the feed's sample, beside its own codes of nationality and status.
         3. Plant a term in the key and in a header as well, and sign.
         """
         words = self._words
@@ -152,10 +152,8 @@ class Planter:
         sample, plan = _sent_by(agency, self._samples[feed]), self._plans[feed]
         value = copy.deepcopy(sample.value)
         places = list(_places(value, plan))
-        longest = max(
-            (place for place in places if place.tag is Tag.FREE_TEXT), key=lambda place: len(place.value)
-        )  # 2
-        longest.put(f"{longest.value} {form.format(**more)} {hard}")
+        text = chosen.choice([place for place in places if place.tag is Tag.FREE_TEXT])  # 2
+        text.put(f"{text.value} {form.format(**more)} {hard}")
         for place in places:
             if place.is_id:
                 place.put(f"{place.value}-{id_[-8:]}")

@@ -10,6 +10,10 @@ from services.canary.plant import Planter
 from services.canary.watch import Watcher
 from services.kernel.record import Inbound, Message
 
+#: Seconds between two looks at what arrived after which this service itself was away: copies may be there that no
+#: answer of the broker has brought yet. For as long again nothing is called late.
+AWAY_S = 10.0
+
 
 class Copies(Protocol):
     """Copies of canaries as they arrive."""
@@ -60,24 +64,34 @@ class Rounds:
         self._every = every
         self._due = 0.0
         self._number = 0
+        self._looked = time.monotonic()
+        self._knows_from = 0.0
 
     def __call__(self, stop: Callable[[], bool]) -> None:
         """One round, a fifth of a second where nothing arrives.
 
         1. Judge every copy that is there.
-        2. Tell of each canary that is late: all that came was judged.
+        2. Tell of each canary that is late: all that came was judged, unless the service itself was away just now.
         3. Plant one in each feed of each agency where that is due.
         """
         wait = 0.2
-        while (copy := self._copies.take(wait)) is not None and not stop():  # 1
+        while (copy := self._take(wait)) is not None and not stop():  # 1
             self._watcher.judge(copy)
             self._copies.done()
             wait = 0.0
         self._outbox.look()
-        self._watcher.overdue()  # 2
+        if self._looked >= self._knows_from:
+            self._watcher.overdue()  # 2
         if self._copies.joined and time.monotonic() >= self._due and not stop():  # 3
             self._due = time.monotonic() + self._every
             self._plant()
+
+    def _take(self, seconds: float) -> Inbound | None:
+        copy, now = self._copies.take(seconds), time.monotonic()
+        if now - self._looked > AWAY_S:
+            self._knows_from = now + AWAY_S
+        self._looked = now
+        return copy
 
     def _plant(self) -> None:
         for agency, feed in self._planter.producers:

@@ -71,7 +71,7 @@ class Watcher(AtScrape):
 
         1. Make the canary anew from its id; what nobody here planted is told of.
         2. One of its terms shows: close the gate first, then tell.
-        3. The hard term shows: tell.
+        3. The hard term shows: count and log it; that is known to happen.
         """
         told = copy.header(canary.HEADER)
         id_ = told.decode("ascii", "replace") if told else ""
@@ -85,11 +85,13 @@ class Watcher(AtScrape):
             self._seconds[planted.feed] = max(0.0, (copy.timestamp - planted_at(id_)) / 1000)
         self._well(planted.message.topic, planted_at(id_))
         if seen.terms and id_ not in self._leaked:  # 2
-            self._close(id_)
-            self._counts["leaked", planted.feed] += 1
-            self._remember(id_)
-            log.error("canary_leaked", topic=planted.message.topic, count=seen.terms)
-            self._tell("canary_leaked", copy, number=seen.terms)
+            try:
+                self._close(id_)
+                self._remember(id_)
+            finally:  # a closing that fails half way is told of all the same, and judged again after a new start
+                self._counts["leaked", planted.feed] += 1
+                log.error("canary_leaked", topic=planted.message.topic, count=seen.terms)
+                self._tell("canary_leaked", copy, number=seen.terms)
         if seen.probe is not None:  # 3
             self._counts["probe_seen", planted.feed] += 1
             log.warning("canary_probe_seen", topic=planted.message.topic)

@@ -296,16 +296,14 @@ def _outside(settings: Settings, path: Path, known_keys: list[Ed25519PublicKey],
 
 def log_keys(settings: Settings, paths: Sequence[Path] = ()) -> list[Ed25519PublicKey]:
     """The log's public keys, oldest first; without `paths` all that the keys folder holds."""
-    before = sorted(settings.keys_dir.glob("ledger-pub.*"))[:-1]
-    known: list[Path | None] = [*paths] or [*before, None]
-    return [_log_key(settings, path) for path in known]
+    return [_log_key(settings, path) for path in paths] or keys.public_keys(settings.keys_dir, "ledger")
 
 
 def _log_key(settings: Settings, path: Path | None) -> Ed25519PublicKey:
     if path is None:
-        return keys.public_key(keys.load(settings.keys_dir, ["ledger-pub"])["ledger-pub"])
+        return keys.public_keys(settings.keys_dir, "ledger")[-1]
     try:
-        return keys.public_key(keys.Key(path.stem, path.suffix[1:], path.read_bytes().strip()))
+        return keys.public_key(keys.from_file(path))
     except OSError as error:
         raise ConfigError("audit", [f"`{path}`: {error.strerror}"]) from error
 

@@ -51,9 +51,8 @@ def demo() -> None:
                 say(f"{len(sent)} records sent to {len({m.topic for m in sent})} agency topics")
                 pipeline.wait(len(sent), seconds=90.0)
                 say("every record has its outcome; reading the topics back")
-                whole = _tell(console, pipeline, samples, broken)
-    if not whole:
-        raise typer.Exit(Exit.FOUND)
+                if not _tell(console, pipeline, samples, broken):
+                    raise typer.Exit(Exit.FOUND)
 
 
 @contextmanager
@@ -97,7 +96,7 @@ def _broken(model: Sample) -> dict[str, Message]:
 
 
 def _tell(console: Console, pipeline: Pipeline, samples: list[Sample], broken: dict[str, Message]) -> bool:
-    """Tell it in four parts; whether the ledger's chain is whole."""
+    """Tell what became of the records; whether each has its entry."""
     entries = pipeline.entries()
     console.rule("1. Before and after")
     console.print(
@@ -211,19 +210,19 @@ def _quarantine(
 
 
 def _reconcile(console: Console, entries: list[dict[str, Any]], sent: int) -> bool:
-    """Show the ledger beside what was sent; whether each record has its one entry."""
     outcomes = Counter((e["service"], e["outcome"]) for e in entries)
     table = Table("service", "records in", "redacted", "forwarded", "withheld", "quarantined", "entries", "chain")
     expected = {"redactor": sent, "router": outcomes["redactor", "redacted"]}
-    whole = dict[str, bool]()
+    all_whole = True
     for service, records_in in expected.items():
         mine = [e for e in entries if e["service"] == service]
         counts = [str(outcomes[service, kind]) for kind in ("redacted", "forwarded", "withheld", "quarantined")]
-        whole[service] = len(mine) == records_in and _chain_is_whole(mine)
-        table.add_row(service, str(records_in), *counts, str(len(mine)), "whole" if whole[service] else "BROKEN")
+        whole = len(mine) == records_in and _chain_is_whole(mine)
+        all_whole = all_whole and whole
+        table.add_row(service, str(records_in), *counts, str(len(mine)), "whole" if whole else "BROKEN")
     console.print(table)
     console.print("Each entry names the offset before it: a missing or doubled one would show. No entry holds a value.")
-    return all(whole.values())
+    return all_whole
 
 
 def _chain_is_whole(entries: list[dict[str, Any]]) -> bool:

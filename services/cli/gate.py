@@ -19,6 +19,7 @@ from services.kernel.gate import TOPIC, Gate, GateState, check
 from services.kernel.jsonio import UNREADABLE
 from services.kernel.kafka.closing import close_gate
 from services.kernel.kafka.reader import read_all, send
+from services.kernel.kafka.topology import load_topology
 from services.kernel.ledger import rfc3339
 from services.kernel.settings import Settings, load_settings
 from services.kernel.whole import write_whole
@@ -49,15 +50,18 @@ def close(
     by: By,
     why: Annotated[Ground, typer.Option("--why", help="Why it is closed.")],
     reference: Reference = None,
-    slots: Annotated[int, typer.Option("--slots", min=0, help="Router workers to fence: slots 0 to this.")] = 4,
+    slots: Annotated[
+        int, typer.Option("--slots", min=0, help="Router workers to fence: slots 0 to this, or to the last partition.")
+    ] = 4,
 ) -> None:
     """Close the gate: no router publishes from its next batch on, and what it has open is taken back.
 
     Each router slot is fenced, so that one that stands still cannot commit later either. The redactor goes on.
     """
-    config = load_settings().kafka_config()
-    close_gate(config, by=by, why=why.value, reference=reference, slots=slots)
-    print(f"closed; router slots 0 to {slots} fenced. Records wait in `redacted` (14 days)")
+    settings = load_settings()
+    last = load_topology(settings.topology_file).last_router(slots)
+    close_gate(settings.kafka_config(), by=by, why=why.value, reference=reference, slots=last)
+    print(f"closed; router slots 0 to {last} fenced. Records wait in `redacted` (14 days)")
 
 
 @app.command("open")

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli import leak_pack
-from services.cli.audit import PSEUDONYM, log_keys, opened_store
+from services.cli.audit import PSEUDONYM, opened_store
 from services.cli.leak_trace import CLOCK, Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
 from services.cli.shown import ask, show
@@ -168,7 +168,7 @@ def pack(
     """
     settings, found = load_settings(), _read(file)
     with opened_store(settings) as store:
-        count = leak_pack.write(folder, found, store, log_keys(settings))
+        count = leak_pack.write(folder, found, store, keys.public_keys(settings.keys_dir, "ledger"))
     print(f"evidence pack in `{folder}`: {count} entries of the ledger with proofs, {len(found.recipients)} recipients")
     if missing := [name for name in found.recipients if name not in found.receipts]:
         print(f"no receipt yet from {', '.join(missing)}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -20,8 +22,8 @@ from services.desk.main import pace_of, waiting_of
 from services.desk.register import Item, Pace, Register
 from services.kernel import gate, ledger, safety
 from services.kernel.approvers import load_approvers
-from services.kernel.errors import ConfigError
-from services.kernel.kafka.reader import read_all, send_together
+from services.kernel.errors import ConfigError, Exit
+from services.kernel.kafka.reader import NotWholeError, read_all, send_together
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Message
 from services.kernel.safety import Acknowledgement
@@ -42,23 +44,30 @@ def list_(
 ) -> None:
     """List what nobody acknowledged, oldest first: where the record stands, how grave, how far it went. No content.
 
-    The closed gate is one item: records wait behind it unseen.
+    The closed gate is one item: records wait behind it unseen. Where a topic cannot be read to its end, because a
+    transaction hangs in one of its partitions, what the others hold is shown, and the exit code is 3.
     """
     settings, now = load_settings(), int(time.time() * 1000)
-    register, pace = _register(settings.kafka_config()), pace_of(settings)
-    shut = _gate(settings, pace, now=now)
+    unread: list[str] = []
+    register, pace = _register(settings.kafka_config(), unread), pace_of(settings)
+    shut = None
+    with _noting(unread):
+        shut = _gate(settings, pace, now=now)
     items = sorted(register.open() + (register.closed() if everything else []), key=lambda item: item.order)
     rows = [_row(item, register, pace, now=now) for item in items]
     if as_json:
         for one in ([shut] if shut else []) + rows:
             print(json.dumps(one))
+        _end(unread)
         return
-    show(_table(rows, still=len(register.open())))
+    still = f"{'about ' if unread else ''}{len(register.open())}"
+    show(_table(rows, still=still))
     if shut:
         records = "? records wait" if shut["records"] is None else f"about {shut['records']:,} records wait"
         print(f"gate closed since {shut['raised']}: {records}, level {shut['level']}")
     if register.unreadable:
         print(f"{register.unreadable} messages are neither holds nor acknowledgements")
+    _end(unread)
 
 
 @app.command()
@@ -129,14 +138,35 @@ def _chosen(register: Register, ids: list[str]) -> list[Item]:
     return list(found.values())
 
 
-def _register(config: Mapping[str, str]) -> Register:
-    """Holds and acknowledgements, as the topics have them now."""
+def _register(config: Mapping[str, str], unread: list[str] | None = None) -> Register:
+    """Holds and acknowledgements, as the topics have them now. Where there is `unread`, what is not whole is noted."""
     register = Register()
-    for record in read_all(config, safety.TOPIC, name=NAME):
-        register.hear_hold(record)
-    for record in read_all(config, safety.ACKNOWLEDGED, name=NAME):
-        register.hear_acknowledgement(record)
+    with _noting(unread):
+        for record in read_all(config, safety.TOPIC, name=NAME):
+            register.hear_hold(record)
+    with _noting(unread):
+        for record in read_all(config, safety.ACKNOWLEDGED, name=NAME):
+            register.hear_acknowledgement(record)
     return register
+
+
+@contextmanager
+def _noting(unread: list[str] | None) -> Iterator[None]:
+    """Go on with what was read of a topic whose end did not come, and note it."""
+    try:
+        yield
+    except NotWholeError as error:
+        if unread is None:
+            raise
+        unread.append(str(error))
+
+
+def _end(unread: list[str]) -> None:
+    """Say what is not whole; then the command did not do what it is for."""
+    for fault in unread:
+        print(f"not whole: {fault}", file=sys.stderr)
+    if unread:
+        raise typer.Exit(Exit.UNREACHABLE)
 
 
 def _gate(settings: Settings, pace: Pace, *, now: int) -> dict[str, Any] | None:
@@ -153,7 +183,7 @@ def _row(item: Item, register: Register, pace: Pace, *, now: int) -> dict[str, A
     return {**row(item, pace, now=now), **({"level": None} if said else {}), "acknowledged": told}
 
 
-def _table(rows: list[dict[str, Any]], *, still: int) -> Table:
+def _table(rows: list[dict[str, Any]], *, still: str) -> Table:
     """The topic of a record names its agency and feed. An id is never cut, however narrow the terminal."""
     table = Table(title=f"held whole, not looked at: {still}", box=None, padding=(0, 1, 0, 0))
     table.add_column("id", no_wrap=True)

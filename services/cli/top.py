@@ -22,7 +22,8 @@ def top(
 ) -> None:
     """What flows, waits and is alerted, from the monitor's pages every two seconds. `?` is what it does not know.
 
-    With `--once` the exit code is 1 also where the monitor stands still, or does not know whether anything is wrong.
+    With `--once` the exit code is 1 also where the monitor stands still, or does not know whether anything is wrong;
+    with `--desk` also where the gate is closed, a hold escalated, or the desk does not answer.
     """
     if once:
         memory = Memory(datetime.now(UTC))
@@ -30,7 +31,8 @@ def top(
         memory.take(seen)
         for line in frame(memory, window, by, seen.at, alerts=None):
             print(line.plain.rstrip())
-        raise typer.Exit(Exit.DONE if seen.fine else Exit.FOUND)
+        held = desk is None or (seen.held is not None and seen.held.fine)
+        raise typer.Exit(Exit.DONE if seen.fine and held else Exit.FOUND)
     check_address("--monitor", monitor)
     if desk is not None:
         check_address("--desk", desk)

@@ -116,6 +116,16 @@ class Held(msgspec.Struct, frozen=True):
         """Whether it says how many there are of every level: a level that is left out is not nought."""
         return self.ready and set(self.open) == {str(level) for level in LEVELS}
 
+    @property
+    def late(self) -> int:
+        """Holds that escalated because nobody looked at them."""
+        return sum(self.open.get(level, 0) for level in ("1", "2"))
+
+    @property
+    def fine(self) -> bool:
+        """Whether the gate is open and every hold is young or looked at."""
+        return self.gate is None and not self.late
+
 
 class _Health(msgspec.Struct):
     progress: bool

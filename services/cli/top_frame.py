@@ -112,7 +112,7 @@ def _body(memory: Memory, seen: Seen, size: Size, by: By, alerts: int | None) ->
     faults = [None, None] if chains is None else [sum(c.gaps for c in chains), sum(c.doubles for c in chains)]
     gaps = f"ledger gaps {_number(faults[0])}, doubles {_number(faults[1])}"
     held = seen.held
-    grave = held is not None and (held.gate is not None or any(held.open.get(level) for level in ("1", "2")))
+    grave = held is not None and not held.fine
     return [
         Text.assemble((f"{gaps}   ", "bold red" if any(faults) else ""), (_held(held), "bold red" if grave else "dim")),
         *_alerts(seen.page.conditions, alerts),
@@ -128,8 +128,7 @@ def _held(held: Held | None) -> str:
     if held is None:
         return "gate, holds: ? (see gate state, safety list)"
     wait = "" if held.gate is None else f" ({_number(held.gate.records)} wait)"
-    late = sum(held.open.get(level, 0) for level in ("1", "2"))
-    return f"gate {'closed' if held.gate else 'open'}{wait}, holds {sum(held.open.values()):,}, {late:,} escalated"
+    return f"gate {'closed' if held.gate else 'open'}{wait}, holds {sum(held.open.values()):,}, {held.late:,} escalated"
 
 
 def _alerts(found: list[Alert] | None, shown: int | None) -> list[Text]:

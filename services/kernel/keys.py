@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from services.kernel.errors import ConfigError
-from services.kernel.private import write_private
+from services.kernel.private import make_private
 
 _DEV_KEY_ID = "dev"
 _HEX = re.compile("[0-9a-fA-F]{64}")
@@ -69,12 +69,21 @@ def load(directory: Path, names: Iterable[str]) -> dict[str, Key]:
             if not name.endswith("-pub") and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 faults.append(f"key file `{path}` is open to group or others: chmod 600")
                 continue
-            found[name] = Key(name, path.suffix[1:], path.read_bytes().strip())
+            found[name] = from_file(path)
         except OSError as error:
             faults.append(f"key file `{path}` cannot be read: {error.strerror}")
     if faults:
         raise ConfigError("keys", faults)
     return found
+
+
+def from_file(path: Path) -> Key:
+    """The key in one file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return Key(path.stem, path.suffix[1:], path.read_bytes().strip())
 
 
 def secret(key: Key) -> bytes:
@@ -102,6 +111,19 @@ def public_key(key: Key) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(secret(key))
 
 
+def public_keys(directory: Path, name: str) -> list[Ed25519PublicKey]:
+    """Every public key `<name>-pub` of the folder, oldest first.
+
+    Raises:
+        ConfigError: there is none, or one cannot be read.
+    """
+    load(directory, [f"{name}-pub"])
+    try:
+        return [public_key(from_file(path)) for path in sorted(directory.glob(f"{name}-pub.*"))]
+    except OSError as error:
+        raise ConfigError("keys", [f"key file `{error.filename}` cannot be read: {error.strerror}"]) from error
+
+
 def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     """Make a whole set of keys for development, never overwriting one; return the files made.
 
@@ -121,8 +143,7 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
 
     def write(path: Path, text: str) -> str:
         """What the file holds; made where it is not there."""
-        if not path.exists():
-            write_private(path, text + "\n")
+        if make_private(path, text + "\n"):
             made.append(path)
         return path.read_text("ascii", "replace").strip()
 

@@ -31,3 +31,11 @@ def write_private(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def make_private(path: Path, text: str) -> bool:
+    """Write a file that only its owner reads; False where it is there, and stays as it is."""
+    if path.exists():
+        return False
+    write_private(path, text)
+    return True

@@ -70,7 +70,8 @@ class Progress(AtScrape):
         return 200 if fine else 503, {"progress": fine, "still_seconds": round(still, 1), "open": self.open}
 
     def collect(self) -> Iterator[Any]:
-        """The same as metrics."""
+        """The same as metrics, and the time that the service has: what it decides by."""
+        yield self._gauge("clock_timestamp_seconds", "The service's clock, since the epoch, UTC.", time.time())
         yield self._gauge("ready", "1 where it is loaded and has joined its group.", float(self.loaded and self.joined))
         yield self._gauge("still_seconds", "Since the last commit, or since all was read.", self.still)
         if self.open is not None:

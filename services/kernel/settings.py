@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         default="safe-reporting/ledger", pattern=r"^[!-~]{1,100}$", description="name of the log"
     )
     ledger_checkpoint_file: Path | None = Field(default=None, description="where a witness reads the newest checkpoint")
-    canary_interval_s: float = Field(default=60.0, ge=0.2, le=3600, description="between two canaries of a feed")
+    canary_interval_s: float = Field(default=60.0, ge=0.2, le=600, description="between two canaries of a feed")
     canary_deadline_s: float = Field(default=60.0, gt=0, le=3600, description="until a canary must have arrived")
     canary_slots: int = Field(default=4, ge=0, le=999, description="router slots 0 to this are fenced by a closing")
     drift_accepted: str = Field(default="", description="producers whose past begins anew: `agency/feed@time`, commas")

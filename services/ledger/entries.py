@@ -15,6 +15,8 @@ from services.kernel.approval import milliseconds
 from services.kernel.record import Inbound
 
 HOUR_MS = 3_600_000
+#: Offsets that one entry may speak of: a huge one would end the chain of its partition.
+LONGEST = 100_000
 #: Services that handle every offset of their input.
 CHAINED = frozenset({"redactor", "router"})
 
@@ -107,9 +109,12 @@ def _leaf(entry: dict[str, Any], position: int, digest: bytes, body: bytes, time
 
 
 def _counts(source: dict[str, Any] | None) -> bool:
-    """Whether its numbers are whole: to a JSON schema 5.0 is an integer too, and `range` takes none."""
-    numbers = (value for name, value in (source or {}).items() if name != "topic")
-    return all(value is None or type(value) is int for value in numbers)
+    """Whether its numbers are whole: to a JSON schema 5.0 is an integer too, and `range` takes none; nor a huge one."""
+    if source is None:
+        return True
+    numbers = [value for name, value in source.items() if name != "topic"]
+    whole = all(value is None or type(value) is int for value in numbers)
+    return whole and 0 <= source.get("until", source["offset"]) - source["offset"] < LONGEST
 
 
 def let_out(entry: dict[str, Any]) -> list[dict[str, Any]]:

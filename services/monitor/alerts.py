@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -123,11 +123,16 @@ def of_lags(lags: Iterable[Lag], limits: Limits) -> list[Condition]:
     return made
 
 
-def of_expiring(found: Iterable[Position], young: Mapping[tuple[str, str, int], int]) -> list[Condition]:
+def of_expiring(
+    found: Iterable[Position], young: Mapping[tuple[str, str, int], int], *, marked: Container[str] = ()
+) -> list[Condition]:
     """Partitions with a record that is not handled and older than a quarter of its topic's retention.
+
+    A lone one is a warning: an agency that sends in transactions leaves a mark that is none.
 
     Args:
         young: the first offset that is younger, by group, topic and partition.
+        marked: topics that only transactions write to; a lone one there is a mark.
     """
     made = []
     for one in found:
@@ -135,8 +140,9 @@ def of_expiring(found: Iterable[Position], young: Mapping[tuple[str, str, int], 
         if one.end is None:
             continue
         overdue = 0 if held is None else min(young.get((one.group, one.topic, one.partition), 0), one.end) - held
-        if overdue > 1:  # one may be the mark of a transaction
-            about = Condition(Event.RETENTION_QUARTER, "critical", one.topic, one.partition, held, overdue)
+        if overdue > (one.topic in marked):
+            severity = "critical" if overdue > 1 else "warning"
+            about = Condition(Event.RETENTION_QUARTER, severity, one.topic, one.partition, held, overdue)
             made.append(about._replace(about=one.group))
     return made
 
@@ -147,6 +153,20 @@ def of_quarantines(service: str, minute: Figures, limits: Limits) -> list[Condit
     if held < limits.burst_least or held < limits.burst_share * minute.entries:
         return []
     return [Condition(Event.QUARANTINE_BURST, "critical", number=held, about=service)]
+
+
+def gathered(conditions: Iterable[Condition]) -> list[Condition]:
+    """What is said of a storm: more than `STORM` conditions of one event about one group are one, with their number."""
+    alike: dict[tuple[Event, str, str], list[Condition]] = {}
+    for one in conditions:
+        alike.setdefault((one.event, one.severity, one.about), []).append(one)
+    made = []
+    for (event, severity, about), same in alike.items():
+        topics = {one.topic for one in same}
+        topic = topics.pop() if len(topics) == 1 else None
+        storm = [Condition(event, severity, topic, number=len(same), about=about)]
+        made += storm if len(same) > STORM else same
+    return made
 
 
 class Board:
@@ -181,7 +201,7 @@ class Board:
 
 
 def _name(condition: Condition) -> tuple[str, ...]:
-    return condition.event, str(condition.topic), str(condition.partition), condition.about
+    return condition.event, condition.severity, str(condition.topic), str(condition.partition), condition.about
 
 
 def as_json(condition: Condition) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Decision(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True):
     """The parts of `schemas/messages/ledger-entry.json` that figures are made of."""
 
+    id: Annotated[str, msgspec.Meta(max_length=64)]
     time: Time
     service: Name
     source: Source | None

@@ -1,8 +1,9 @@
 """State of the monitor as a table of bytes, and the one step that takes ledger records into it.
 
-The table holds cells (`w/...`), chains (`c/...`) and one mark (`mark`). Every value says the last ledger offset that
-it took in. The step returns its writes in an order that may break off anywhere: cells first, then chains, the mark
-last. What is read again after a crash finds each value either with the record or without it, never half.
+The table holds cells (`w/...`), chains (`c/...`), ids of entries by hand and one mark. Every value says the last ledger
+offset that it took in. The step returns its writes in an order that may break off anywhere: cells first, then
+chains and ids, the mark last. What is read again after a crash finds each value either with the record or without
+it, never half.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from services.monitor.entry import Delivery, Entry, Source, read
 from services.monitor.windows import Figures, Place, Size, count, place
 
 MARK = b"mark"
+BY_HAND = b"by-hand"
+#: Ids of entries by hand that are kept, to know a double by.
+KEPT = 1_000
 #: Services whose entries form chains; entries by hand do not.
 CHAINED = frozenset({"redactor", "router"})
 
@@ -34,6 +38,23 @@ class Mark(msgspec.Struct, array_like=True):
     known_from: int = -1
     newest: int = -1
     unreadable: int = 0
+
+
+class ByHand(msgspec.Struct, array_like=True):
+    """Ids of the last entries that are in no chain, and the last ledger offset that it took in."""
+
+    applied: int = -1
+    ids: list[str] = []
+
+    def joined(self, entry: Entry, offset: int) -> bool:
+        """False for a double, and for what was taken in: the cells that it belongs to were written before it."""
+        if offset <= self.applied:
+            return False
+        self.applied = offset
+        if entry.id in self.ids:
+            return False
+        self.ids = [*self.ids[1 - KEPT :], entry.id]
+        return True
 
 
 class Found(NamedTuple):
@@ -55,6 +76,7 @@ class Step(NamedTuple):
 _mark = msgspec.msgpack.Decoder(Mark)
 _figures = msgspec.msgpack.Decoder(Figures)
 _chain = msgspec.msgpack.Decoder(Chain)
+_by_hand = msgspec.msgpack.Decoder(ByHand)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -100,7 +122,7 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
     1. Leave out what the mark says was taken in; what is newer than all that was taken in cannot be that.
     2. Join each entry to its chain; a double changes no figure.
     3. Count it in its cell of each size; what was planted is no record.
-    4. Write cells, then what became too old, then chains, then the mark.
+    4. Write cells, then what became too old, then chains and ids, then the mark.
 
     Raises:
         PositionError: the topic is another than that of the table.
@@ -109,6 +131,7 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
     before = mark.newest
     cells: dict[bytes, Figures] = {}
     chains: dict[bytes, Chain] = {}
+    by_hand: list[ByHand] = []
     for delivery in deliveries:
         if delivery.offset <= mark.applied:  # 1
             if delivery.appended > mark.newest:
@@ -120,20 +143,24 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
         entry = read(delivery.value)
         if entry is None:
             mark.unreadable += 1
-        elif _joined(table, chains, entry, delivery.offset) and not entry.canary:  # 2
+        elif _joined(table, chains, by_hand, entry, delivery.offset) and not entry.canary:  # 2
             _counted(table, cells, entry, delivery)  # 3
     writes: list[tuple[bytes, bytes | None]] = [(key, _encode(figures)) for key, figures in cells.items()]  # 4
     writes += [(key, None) for key in _too_old(keys, before, mark.newest)]
     writes += [(key, _encode(chain)) for key, chain in chains.items()]
+    writes += [(BY_HAND, _encode(ids)) for ids in by_hand]
     writes.append((MARK, _encode(mark)))
     return Step(writes, list(_findings(chains, read_mark(table).applied)))
 
 
-def _joined(table: Read, chains: dict[bytes, Chain], entry: Entry, offset: int) -> bool:
+def _joined(table: Read, chains: dict[bytes, Chain], by_hand: list[ByHand], entry: Entry, offset: int) -> bool:
     """False for a double, and for what its chain took in: the cells that it belongs to were written before it."""
     source = entry.source
     if source is None or entry.service not in CHAINED:
-        return True
+        if not by_hand:
+            value = table(BY_HAND)
+            by_hand.append(ByHand() if value is None else _by_hand.decode(value))
+        return by_hand[0].joined(entry, offset)
     key = chain_key(entry.service, source.topic, source.partition)
     chain = chains.get(key)
     if chain is None:

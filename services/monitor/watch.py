@@ -187,7 +187,7 @@ class Watch:
                 log.warning("watch_failed", code=error.code)
         conditions = alerts.of_lags(self._known_lags(), self._limits)
         if _fresh(self._asked):
-            conditions += alerts.of_expiring(self._found, self._young)
+            conditions += alerts.of_expiring(self._found, self._young, marked=MARKED)
         if not (_fresh(self._asked) and _fresh(self._end_asked)):
             conditions.append(Condition(Event.LAG_UNKNOWN, "warning"))
         if not _fresh(self._end_asked):
@@ -197,7 +197,7 @@ class Watch:
         now = time.monotonic()
         due = self._board.due(conditions, now=now)
         self._looked = now
-        self._say(due)  # 2
+        self._say(alerts.gathered(due))  # 2
         self._board.said(due, now=now)
 
     def _ask_end(self) -> None:

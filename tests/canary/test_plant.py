@@ -14,7 +14,7 @@ import yaml
 
 from services.canary import main
 from services.canary.main import planter_of, short
-from services.canary.plant import Planter, load_words, look, planted_at
+from services.canary.plant import Planter, _places, load_words, look, planted_at
 from services.kernel import canary, keys
 from services.kernel.attestation import HEADER, verify
 from services.kernel.errors import ConfigError
@@ -27,7 +27,7 @@ from services.kernel.samples import load_samples
 from services.kernel.schema import load_feeds
 from services.kernel.sensitive import Sensitive
 from services.kernel.settings import Settings
-from services.kernel.vocabulary import OutcomeKind, Reason
+from services.kernel.vocabulary import OutcomeKind, Reason, Tag
 from services.redactor.build import build_step as build_redactor
 from services.redactor.step import RedactorStep
 from services.redactor.text import readable
@@ -295,3 +295,27 @@ def test_a_record_without_the_mark_has_the_claims_that_it_always_had(
     assert claims.canary is None
     payload = dict(redacted.headers)[HEADER].split(b".")[0]
     assert "canary" not in orjson.loads(base64.urlsafe_b64decode(payload + b"=="))
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_every_text_of_a_sample_is_planted_in_and_arrives_masked(
+    planter: Planter, redactor: RedactorStep, router: RouterStep, feed: str
+) -> None:
+    """A scan that is lost on one text alone is seen, too."""
+    sample = next(sample for sample in load_samples(ROOT / "samples") if sample.topic.endswith(f".{feed}"))
+    plan = next(plan for plan in load_feeds(ROOT / "schemas").plans.values() if plan.feed == feed)
+    texts = [place.value for place in _places(sample.value, plan) if place.tag is Tag.FREE_TEXT]
+    assert len(texts) >= 1
+    planted_in = set()
+    for number in range(60):
+        made = planter.make(f"{OWN[feed]}_{feed}-{NOW}-{number:08x}")
+        assert made is not None
+        sent = orjson.loads(made.message.value or b"")
+        now = [place.value for place in _places(sent, plan) if place.tag is Tag.FREE_TEXT]
+        (text,) = [text for text, before in zip(now, texts, strict=True) if text != before]
+        if text not in planted_in:
+            _, routed = through(redactor, router, arrived(made.message, offset=number))
+            copies = [message for message in routed.messages if message.topic == canary.TOPIC]
+            assert {look(made, arrived(copy)).terms for copy in copies} == {0}
+        planted_in.add(next(before for before in texts if text.startswith(before)))
+    assert planted_in == set(texts)

@@ -123,3 +123,29 @@ def test_nothing_is_planted_before_copies_can_be_read(case: Case) -> None:
     case.joined = False
     case.rounds(lambda: False)
     assert case.steps == []
+
+
+def test_what_arrived_while_the_service_itself_was_away_is_not_late(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("services.canary.rounds.time.monotonic", lambda: now[0])
+    case.rounds._looked = now[0]
+
+    def passes(seconds: float) -> list[str]:
+        case.steps.clear()
+        now[0] += seconds
+        case.now += int(seconds * 1000)
+        case.rounds(lambda: False)
+        return [step for step in case.steps if step.startswith("canary")]
+
+    passes(0.2)
+    case.rounds._due = float("inf")
+    first = case.planter.make(f"marac-{NOW}-00000001")
+    assert passes(90) == []  # stopped, and nothing was brought yet
+    case.arrives(first.id, b"fine")
+    assert passes(0.2) == []
+    assert passes(9) == []
+    assert passes(1.1) == ["canary_late"]  # the other one, which did not come
+    assert case.counted("marac", "late") == 0
+    assert case.counted("nrm", "late") == 1

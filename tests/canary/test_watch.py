@@ -7,9 +7,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.canary.plant import Planted, Planter
+from services.canary import watch
+from services.canary.plant import Planted, Planter, Seen
 from services.canary.watch import WHATS, Watcher
 from services.kernel import canary
+from services.kernel.errors import RefusedError
 from services.kernel.record import Inbound, Message
 from services.kernel.sensitive import SensitiveBytes
 
@@ -75,6 +77,22 @@ class Case:
 @pytest.fixture
 def case() -> Case:
     return Case()
+
+
+def test_a_leak_is_told_of_also_where_the_closing_fails(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: str) -> None:
+        raise RefusedError("fencing `router-3`: the broker refuses this principal")
+
+    monkeypatch.setattr(watch, "look", lambda *_: Seen(1, None))
+    case.watcher._close = refused
+    id_ = case.plant("marac")
+    for _ in range(2):  # judged again by the next process, which knows nothing of this one
+        with pytest.raises(RefusedError):
+            case.arrives(id_)
+    case.watcher._close = lambda _: None
+    case.arrives(id_)
+    case.arrives(id_)
+    assert case.told == ["canary_leaked"] * 3
 
 
 def test_everything_is_counted_from_nought_so_that_the_first_leak_is_a_rise(case: Case) -> None:

@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 
 from services.cli import audit_retention
 from services.cli.app import app
-from services.kernel import keys, ledger
 from services.kernel.errors import ConfigError, UnreachableError
 from services.ledger import retention
 from services.ledger.store import Store
@@ -89,27 +88,3 @@ def test_a_hold_whose_entry_cannot_be_sent_is_neither_placed_nor_lifted(
     monkeypatch.setenv("SR_KAFKA_BOOTSTRAP", "")
     assert isinstance(run("lift", "case").exception, ConfigError)
     assert held(store) == ["case"]
-
-
-def test_a_consent_without_a_recipient_is_told_as_it_stands(
-    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The schema of entries demands none."""
-    keys.init_dev(tmp_path / "keys", [])
-    monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
-    monkeypatch.setattr(audit_retention, "records_of", lambda *_, **__: {})
-    secret = keys.secret(keys.load(tmp_path / "keys", ["pseudonym"])["pseudonym"])
-    person = keys.pseudonym(secret, "gmp", "P-1")
-    for at in (1, 2):
-        made = ledger.consent(
-            subject=person, recipient="idva-service", purpose="support", scope="record", given=True, recall=False,
-            by="A1", reference=None, now=at,
-        )  # fmt: skip
-        entry = orjson.loads(made.value or b"")
-        if at == 2:
-            del entry["recipient"]
-        append(store, [orjson.dumps(entry)])
-    done = CliRunner().invoke(app, ["audit", "subject", "--agency", "gmp", "--json"], input="P-1\n")
-    assert done.exit_code == 0, done.exception
-    rows = [orjson.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [row["to"] for row in rows] == ["idva-service", ""]

@@ -107,3 +107,23 @@ def test_a_recipient_of_another_period_destroys_nothing(tmp_path: Path) -> None:
     assert isinstance(refused, RefusedError)
     assert "is not the recipient of" in str(refused)
     assert (tmp_path / "vault" / "seal-identity.2026-12").exists()
+
+
+def test_a_set_for_development_that_broke_off_is_made_whole_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = os.fsync
+    left = iter(range(4))
+
+    def full(number: int) -> None:
+        if next(left, None) is None:
+            raise OSError(28, "No space left on device")
+        synced(number)
+
+    with monkeypatch.context() as changed:
+        changed.setattr("services.kernel.private.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            init_dev(tmp_path, ["a-partner"])
+    made = init_dev(tmp_path, ["a-partner"])
+    assert len(made) > 10
+    assert all(path.read_text().strip() for path in tmp_path.rglob("*") if path.is_file() and path.name[0] != ".")

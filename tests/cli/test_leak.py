@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.testing import CliRunner, Result
 
 from services.cli import leak, leak_pack, leak_trace, log_wait
@@ -24,6 +23,7 @@ from services.kernel.record import Inbound
 from services.kernel.sensitive import SensitiveBytes
 from services.ledger.search import Query, search
 from services.ledger.store import Store
+from tests.ledger import independent
 from tests.ledger.helpers import KEY, NOW, append, entries, key, record, url
 
 RECORDS = 8
@@ -90,6 +90,15 @@ def file(tmp_path: Path, run: Run) -> Path:
     done = run("trace", str(tmp_path / "trace.json"), "--by", "A1", "--no-term", *named)
     assert done.exit_code == 0, (done.output, done.exception)
     return tmp_path / "trace.json"
+
+
+def with_newer_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A keys folder with the key of the log and one that it does not sign with yet; the former's public half."""
+    public = KEY.public_key().public_bytes_raw().hex()
+    keys.init_dev(folder, [])
+    (folder / "ledger-pub.2026-01").write_text(public)
+    monkeypatch.setenv("SR_KEYS_DIR", str(folder))
+    return public
 
 
 def read(file: Path) -> Trace:
@@ -223,37 +232,10 @@ def test_what_a_trace_cannot_use_is_said_before_the_term_is_asked_for(
     assert says in str(done.exception)
 
 
-def log_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of keys, with the public key of this log, which `append` signs."""
-    keys.init_dev(folder / "keys", [])
-    public = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
-    (folder / "keys" / "ledger-pub.dev").write_text(public)
-    monkeypatch.setenv("SR_KEYS_DIR", str(folder / "keys"))
-    return folder / "keys"
-
-
-def test_a_pack_holds_the_key_that_signed_its_checkpoint(
-    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = log_keys(tmp_path, monkeypatch)
-    (held / "ledger-pub.next").write_text("aa" * 32)  # made, and not used yet
-    done = run("pack", str(file), str(tmp_path / "pack"))
-    assert done.exit_code == 0, (done.output, done.exception)
-    public = tmp_path / "pack" / "ledger" / "log.pub"
-    assert public.read_text().strip() == (held / "ledger-pub.dev").read_text()
-    verified = CliRunner().invoke(app, ["audit", "verify", str(public.parent), "--log-key", str(public)])
-    assert verified.exit_code == 0, (verified.output, verified.exception)
-    (held / "ledger-pub.dev").unlink()
-    refused = run("pack", str(file), str(tmp_path / "other"))
-    assert isinstance(refused.exception, RefusedError)
-    assert "no signature by the log's key" in str(refused.exception)
-    assert not (tmp_path / "other").exists()
-
-
 def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
     run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log_keys(tmp_path, monkeypatch)
+    public = with_newer_key(tmp_path / "keys", monkeypatch)
 
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
@@ -266,7 +248,16 @@ def test_a_pack_that_failed_is_not_in_the_way_of_the_next(
         assert "No space left on device" in str(run("pack", str(file), str(tmp_path / "pack")).exception)
     done = run("pack", str(file), str(tmp_path / "pack"))
     assert done.exit_code == 0, (done.output, done.exception)
-    assert len((tmp_path / "pack" / "ledger" / "entries.jsonl").read_text().splitlines()) == 2 * (RECORDS - 1)
+    assert independent.verify(tmp_path / "pack" / "ledger", public) == 2 * (RECORDS - 1)
+
+
+def test_a_pack_is_never_made_with_a_key_that_does_not_verify_it(
+    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.init_dev(tmp_path / "keys", [])
+    monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
+    assert isinstance(run("pack", str(file), str(tmp_path / "pack")).exception, RefusedError)
+    assert not (tmp_path / "pack").exists()
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ def test_holds_and_the_gate_are_those_of_the_desk_and_not_known_without_it(monit
     address = f"http://127.0.0.1:{port}"
     assert "gate, holds: ?" in second(None)
     assert "gate, holds: ?" in second(address)  # nobody answers
+    assert once(monitor.address, "--desk", address).exit_code == Exit.FOUND
     gate = ClosedGate({})
     gate.since, gate.waiting = 0, None
     desk = Desk(Register(), gate, Pace(1, 2), clock=lambda: 10, took=print)
@@ -159,8 +160,16 @@ def test_holds_and_the_gate_are_those_of_the_desk_and_not_known_without_it(monit
         desk.ready = True
         desk.show()
         assert "gate closed (? wait), holds 1, 1 escalated" in second(address)
-        assert "gate closed (? wait)" in once(monitor.address, "--desk", address).output
+        shut = once(monitor.address, "--desk", address)
+        assert (shut.exit_code, "gate closed (? wait)" in shut.output) == (1, True)
         assert len(second(address)) <= 80
+        gate.since = None
+        assert once(monitor.address, "--desk", address).exit_code == Exit.FOUND  # a hold escalated
+        id_ = safety.hold_id(("redacted", 0, 1))
+        looked = safety.Acknowledgement(id_, "2026-11-25T00:00:00.000Z", "A1", "INC-7").message
+        desk.told(Inbound(looked.topic, 0, 0, 9, None, SensitiveBytes(looked.value or b"")))
+        desk.show()
+        assert once(monitor.address, "--desk", address).exit_code == Exit.DONE
     finally:
         server.shutdown()
         server.server_close()

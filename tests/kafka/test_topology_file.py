@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
@@ -119,6 +120,12 @@ def test_only_whose_code_asks_may_read_a_topic_or_see_a_group(resource: str, nam
 def test_all_data_topics_have_the_same_partitions() -> None:
     data = [t for t in TOPOLOGY.topics if t.name.split(".")[0] in {"agency", "redacted", "partner", "quarantine"}]
     assert {topic.partitions for topic in data} == {4}
+
+
+def test_a_closing_fences_every_router_that_may_have_a_partition() -> None:
+    assert [TOPOLOGY.last_router(slots) for slots in (0, 3, 4, 7)] == [3, 3, 4, 7]
+    wide = tuple(msgspec.structs.replace(t, partitions=12) if t.name == "redacted" else t for t in TOPOLOGY.topics)
+    assert msgspec.structs.replace(TOPOLOGY, topics=wide).last_router(4) == 11
 
 
 def test_no_partner_may_read_anything_but_its_own_topic() -> None:

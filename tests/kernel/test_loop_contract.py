@@ -224,6 +224,7 @@ def make(broker: FakeBroker, processor: Any = None, **limits: Any) -> Loop:
             } | limits
         ),
     )  # fmt: skip
+    loop._pace._share = 1.0  # whole batches from the first
     loop.start([TOPIC])
     return loop
 
@@ -338,6 +339,31 @@ def test_what_is_heard_during_a_long_step_decides_the_batch_anew(monkeypatch: py
     lease.answers = [after, dict(after)] * RECORDS
     while loop.cycle():
         pass
+    assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
+
+
+def test_news_that_never_ends_does_not_stop_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consent is recorded every second and a half, and a record takes a second: batches become small enough."""
+    now = [100.0]
+
+    class Slow(Echo):
+        def process(self, records: list[Inbound], batch: Batch) -> list[Outcome]:
+            now[0] += len(records)
+            return super().process(records, batch)
+
+    class News(Closed):
+        def facts(self, now_: int) -> dict[str, str] | None:
+            return {"book": str(int(now[0] / 1.5))}
+
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    broker = FakeBroker()
+    loop = make(broker, Slow())
+    loop._lease = News()
+    cycles = 0
+    while broker.offset < RECORDS:
+        loop.cycle()
+        cycles += 1
+        assert cycles < 60, f"{broker.offset} of {RECORDS}"
     assert [entry["source"]["offset"] for entry in entries(broker)] == list(range(RECORDS))
 
 

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from services.kernel.kafka import watch
+from services.kernel.kafka.client import PositionError
 from services.kernel.kafka.watch import Watch
 from services.kernel.record import Inbound
 
@@ -69,3 +70,13 @@ def test_what_other_partitions_have_is_told_while_one_has_no_leader(monkeypatch:
     monkeypatch.setattr(Broker, "headless", False)
     assert made.fresh()
     assert len(heard) == 2
+
+
+def test_a_topic_that_was_made_anew_is_not_taken_for_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "Consumer", Broker)
+    monkeypatch.setattr(Broker, "headless", False)
+    made = Watch({}, {"ops.safety": 2}, name="desk", told=lambda _: None, wait=0.5)
+    assert made.fresh()
+    monkeypatch.setattr(Broker, "get_watermark_offsets", lambda *_, **__: (0, 1))
+    with pytest.raises(PositionError, match="made anew"):
+        made.fresh()

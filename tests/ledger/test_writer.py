@@ -17,7 +17,7 @@ from services.kernel.errors import ConfigError, RefusedError, UnreachableError
 from services.kernel.record import Inbound, Message
 from services.kernel.sensitive import SensitiveBytes
 from services.ledger import note, tables
-from services.ledger.entries import Reader
+from services.ledger.entries import LONGEST, Reader
 from services.ledger.publish import Publisher
 from services.ledger.store import Store
 from services.ledger.verify import verify
@@ -195,6 +195,7 @@ def altered(number: int, **fields: Any) -> bytes:
 POISON = [
     altered(0, record="a" * 17),
     *(altered(0, source={name: value}) for name in ("offset", "previous", "until") for value in (1 << 63, 5.0, 1e3)),
+    *(altered(0, source={"offset": 7, "until": until}) for until in (6, 7 + LONGEST, (1 << 53) - 1)),
     altered(0, source={"partition": 1 << 31}),
     altered(0, source={"partition": 2.0}),
     altered(0, source={"topic": "a" * 3000}),

@@ -6,13 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.kernel import ledger
 from services.kernel.kafka.client import PositionError
-from services.monitor import windows
+from services.monitor import state, windows
 from services.monitor.chain import Chain, Verdict, join
 from services.monitor.entry import Delivery, read
 from services.monitor.state import MARK, advance, chain_of, read_chain, read_figures, read_mark
@@ -85,6 +87,28 @@ def test_an_entry_that_stands_twice_in_the_ledger_changes_no_figure_and_is_told_
     assert [(one.finding.verdict, one.topic) for one in step.found] == [(Verdict.DOUBLE, "agency.gmp.police-crime")]
     day = add_up(figures for where, figures in cells(table).items() if where.size is Size.DAY)
     assert day.entries == len(BODIES)
+
+
+def test_an_entry_by_hand_that_stands_twice_is_counted_once_also_after_a_break() -> None:
+    made = ledger.held("case", by="A1", placed=True, now=NOW).value or b""
+    lifted = ledger.held("case", by="A1", placed=False, now=NOW + 1000).value or b""
+    sent = [Delivery(offset, NOW + offset, body) for offset, body in enumerate((made, BODIES[0], made, lifted, made))]
+    whole = straight(sent)
+    for writes_held in range(8):
+        table: Table = {}
+        apply(table, advance(table.get, sent[:2], keys=()).writes)
+        apply(table, advance(table.get, sent, keys=list(table)).writes[:writes_held])  # and the monitor is killed
+        apply(table, advance(table.get, sent, keys=list(table)).writes)
+        assert table == whole
+    day = add_up(figures for where, figures in cells(whole).items() if where.size is Size.DAY)
+    assert day.entries == 3
+
+
+def test_no_more_ids_of_entries_by_hand_are_kept_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "KEPT", 3)
+    bodies = [ledger.held(f"case-{n}", by="A1", placed=True, now=NOW).value or b"" for n in range(5)]
+    table = straight([Delivery(offset, NOW + offset, body) for offset, body in enumerate(bodies)])
+    assert msgspec.msgpack.decode(table[state.BY_HAND])[1] == [orjson.loads(body)["id"] for body in bodies[2:]]
 
 
 def test_a_missing_entry_is_a_gap_and_the_one_that_comes_late_fills_it() -> None:

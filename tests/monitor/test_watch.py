@@ -311,15 +311,33 @@ def test_what_held_when_nobody_looks_any_more_is_not_told_as_what_holds(watch: W
     assert watch.look_age() >= 2 * LOOKED_S  # it never came to a look
 
 
+def test_a_storm_of_partitions_that_stand_still_is_one_alert_and_counted_in_full(watch: Watch, said: list[str]) -> None:
+    places = [Position("redactor", f"agency.a{n}.marac", p, None, 5) for n in range(10) for p in range(4)]
+    broker(watch).found = [*places, Position("router", "redacted", 0, None, 5)]
+    watch._look()
+    assert said == ["no_position"] * 2  # one for each group
+    assert watch.conditions() == {("no_position", "critical"): 41}
+    watch._look()
+    assert len(said) == 2
+
+
+def test_a_lone_mark_in_a_topic_of_transactions_waits_for_nothing(watch: Watch, said: list[str]) -> None:
+    place = "router", "redacted", 0
+    broker(watch).found = [Position(*place, 5, 6)]
+    broker(watch).young = {place: 6}
+    watch._look()
+    assert (said, watch.conditions()) == ([], {})
+
+
 def test_what_waits_for_a_quarter_of_its_retention_is_alerted_before_it_is_lost(watch: Watch, said: list[str]) -> None:
     place = "redactor", "agency.gmp.police-crime", 0
     broker(watch).found = [Position(*place, 5, 100)]
     broker(watch).young = {place: 6}
     watch._look()
-    assert said == []  # one, which may be the mark of a transaction
+    assert watch.conditions() == {("retention_quarter", "warning"): 1}  # one, which may be the mark of a transaction
     watch._young = {place: 100}
     watch._look()
-    assert said == ["retention_quarter"]
+    assert said == ["retention_quarter"] * 2
     assert watch.conditions() == {("retention_quarter", "critical"): 1}
     broker(watch).found = [Position(*place, 100, 100)]
     watch._look()

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.kernel.errors import ConfigError
-from services.kernel.private import write_private
+from services.kernel.private import make_private
 
 #: Days of a certificate. One that ends within `RENEWED` days is made anew.
 DAYS, RENEWED = 397, 30
@@ -195,9 +195,5 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write a file that only its owner reads, whole or not at all; False where it is there."""
-    if path.exists():
-        return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_private(path, text)
-    return True
+    return make_private(path, text)

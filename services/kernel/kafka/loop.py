@@ -108,8 +108,8 @@ class Loop:
 
         1. Poll a batch; nothing more is polled until step 6 is done.
         2. Check the lease; without it nothing is published and the batch is read again later.
-        3. Step: every record to exactly one outcome; a broken deployment stops here. After a long one, 2 says the same.
-        4. See the last commit, or go back; begin, and first send the offsets of the finished prefix.
+        3. Step: every record to exactly one outcome; a broken deployment stops here.
+        4. See the last commit, or go back; after a long step 2 must say the same. Begin, and first send the offsets.
         5. Send outputs to the input's partition number, and the ledger entries.
         6. Commit, asking again until the deadline; a transaction that must be aborted is done again.
         """
@@ -128,11 +128,12 @@ class Loop:
             outcomes = self._processor.process(records, Batch(now=self._now, facts=facts))  # 3
             finished = self._fit(records, outcomes)
         self._watch_for_flood(finished)
-        if self._lease and time.monotonic() - asked > _GOOD and self._lease.facts(self._now) != facts:
-            self._rewind(records)
-            return 0
         if not self._confirm():  # 4
             self._replace_producer()
+            return 0
+        if self._lease and time.monotonic() - asked > _GOOD and self._lease.facts(self._now) != facts:
+            self._pace.overtaken()
+            self._rewind(records)
             return 0
         ends = {(record.topic, record.partition): record.offset + 1 for record, _ in finished}
         offsets = [TopicPartition(*position, offset) for position, offset in ends.items()]
@@ -255,8 +256,7 @@ class Loop:
         """
         if self._confirmed or not self._next:
             return True
-        held = [TopicPartition(*position) for position in self._next]
-        found = where(self._consumer, held, seconds=self._limits.answer)
+        found = where(self._consumer, [TopicPartition(*place) for place in self._next], seconds=self._limits.answer)
         self._confirmed = found is not None and all(self._next[p.topic, p.partition] == p.offset for p in found)
         return self._confirmed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -11,6 +12,12 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Pr
 from services.kernel.errors import SafeReportingError, UnreachableError
 from services.kernel.kafka.client import RECONNECT, inbound, queue, quiet, transactional_producer, translate
 from services.kernel.record import Inbound, Message
+
+
+class NotWholeError(UnreachableError):
+    """A topic could not be read to its end in time."""
+
+    code = "not_whole"
 
 
 def read_all(
@@ -28,7 +35,8 @@ def read_all(
         deadline: seconds for the whole reading.
 
     Raises:
-        SafeReportingError: broker unreachable, principal refused, topic missing, deadline passed.
+        NotWholeError: the deadline passed; what was yielded is there, and more may be.
+        SafeReportingError: broker unreachable, principal refused, topic missing.
     """
     consumer = Consumer(
         {
@@ -54,7 +62,7 @@ def read_all(
                 if time.monotonic() > ends:
                     held = ", ".join(map(str, sorted(wanted.keys() & partitions)))
                     why = f"; a transaction is open in partition {held}" if held else ""
-                    raise UnreachableError(f"reading `{topic}`: not at its end after {deadline:.0f} s{why}")
+                    raise NotWholeError(f"reading `{topic}`: not at its end after {deadline:.0f} s{why}")
                 continue
             error = message.error()
             if error is None:
@@ -215,20 +223,24 @@ def send_together(config: Mapping[str, str], messages: list[tuple[Message, int]]
 def fence(config: Mapping[str, str], ids: list[str]) -> None:
     """End whatever the producers with these transactional ids have open, and keep them from committing any more.
 
-    Each is tried, whatever becomes of those before it.
+    All at once: one whose coordinator is away keeps back none of the others.
 
     Raises:
         SafeReportingError: broker unreachable, principal refused; the first of those that failed.
     """
-    failed: list[SafeReportingError] = []
-    for id_ in ids:
+
+    def end(id_: str) -> SafeReportingError | None:
         service, _, slot = id_.rpartition("-")
         try:
             transactional_producer(config, service=service, slot=int(slot)).init_transactions(15.0)
         except KafkaException as error:
-            failed.append(translate(error, f"fencing `{id_}`"))
-    if failed:
-        raise failed[0]
+            return translate(error, f"fencing `{id_}`")
+        return None
+
+    with ThreadPoolExecutor(32) as pool:
+        for failure in list(pool.map(end, ids)):
+            if failure is not None:
+                raise failure
 
 
 def _written(consumer: Consumer, topic: str, partition: int) -> int:

@@ -132,6 +132,10 @@ class Topology(_Strict, frozen=True):
         found = next((t for t in self.topics if t.name == topic), None)
         return int(found.settings["max.message.bytes"]) - 1024 if found else 0
 
+    def last_router(self, slots: int) -> int:
+        """The highest slot of a router that a closing must fence: `slots`, or as many as may have a partition."""
+        return max([slots, *(topic.partitions - 1 for topic in self.topics_of("router"))])
+
     def topics_of(self, group: str) -> tuple[Topic, ...]:
         """The input topics of a consumer group."""
         return tuple(t for t in self.topics if any(matches(spec, t.name) for spec in self.groups[group]))

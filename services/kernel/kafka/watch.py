@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from services.kernel.kafka.client import RECONNECT, inbound, is_transient, may_pass, quiet, translate
+from services.kernel.kafka.client import RECONNECT, PositionError, inbound, is_transient, may_pass, quiet, translate
 from services.kernel.record import Inbound
 
 
@@ -58,6 +58,7 @@ class Watch:
         Where a partition does not say its end, what the others have at hand is told all the same.
 
         Raises:
+            PositionError: a topic ends before what was read of it: what it says now is not known.
             SafeReportingError: the principal is refused, or a topic is missing.
         """
         started = time.monotonic()
@@ -67,6 +68,8 @@ class Watch:
             while time.monotonic() < until and self._take(0.05):
                 pass
             return False
+        if any(self._reached[place] > end for place, end in ends.items()):
+            raise PositionError("a topic that the service must know was made anew, or lost its end: start again")
         while any(self._reached[place] < end for place, end in ends.items()):
             if time.monotonic() > started + self._wait:
                 return False

@@ -25,6 +25,8 @@ _KIN = frozenset({"father", "sister"})
 #: Words of `lower_ambiguous` that name no thing which one is beside or has.
 _SAID = frozenset({"polish", "turk", "roma", "catalan", "malay", "slav", "copt", "tiv", "peul"})
 _TOLD = frozenset({"said", "say", "told", "stated", "want", "wanted", "work", "worked", "live", "lived"})
+_COLOURS = frozenset({"red", "green", "blue", "white", "black", "yellow", "brown"})
+_FORCES = frozenset({"army", "navy", "military", "police", "forces", "soldier"})
 _PLACED = frozenset(("in", "to", "via", "through", "into", "near"))
 _DOMAIN = re.compile(r"\.[a-z]{2,3}\b")
 
@@ -142,8 +144,8 @@ class Reader:
         if (
             at.word in groups.given
             and at.previous not in _PLACED
-            and not shapes.ORIGIN.search(at.left)
             and (at.place or _capital_word(at))
+            and (not shapes.ORIGIN.search(at.left) or (_capital_word(at) and shapes.TAKEN_FROM.search(at.left)))
         ):
             return VoucherReason.GIVEN_NAME
         if at.scan.capitals:
@@ -173,6 +175,8 @@ class Reader:
         groups = self.groups
         if at.word == "polish" and not at.left.strip() and at.following in groups.polish_objects - {"was"}:
             return _kept(at, VoucherReason.VERB)
+        if at.adjective and at.following in _FORCES and shapes.SERVED.search(at.left):
+            return _span(at, _class(at))
         if shapes.COMPOUND.match(at.right):
             return _kept(at, VoucherReason.THING_MODIFIED)
         if at.following in {"exchange", "shop"} and at.after[-1] in {"student", "students", "asst", "assistant"}:
@@ -185,9 +189,11 @@ class Reader:
             return _span(at, _class(at))
         if at.following in groups.things or at.following.rstrip("s") in groups.things:
             return _kept(at, VoucherReason.THING_MODIFIED)
+        if at.following in _COLOURS and at.after[-1] in groups.things:
+            return _kept(at, VoucherReason.THING_MODIFIED)
         if at.following in groups.institutions:
             return _kept(at, VoucherReason.INSTITUTION)
-        if at.adjective and (self._subject(at) or shapes.BREED.search(at.left)):
+        if at.adjective and (self._subject(at) or shapes.BREED.search(at.left) or shapes.IDIOM.search(at.left)):
             return _kept(at, VoucherReason.PHRASE)
         if at.place:
             reason = self._place(at)
@@ -208,9 +214,9 @@ class Reader:
         """Why a foreign place says nothing of a person's origin."""
         if shapes.HOME.search(at.left):
             return None
-        if shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right):
+        if not shapes.HARM.search(at.left) and (shapes.HOLIDAY.search(at.left) or shapes.HOLIDAY_AFTER.match(at.right)):
             return VoucherReason.HOLIDAY
-        if any(shape.search(at.left) for shape in (shapes.SERVICE, shapes.FIXTURE, shapes.TOPIC)):
+        if any(shape.search(at.left) for shape in (shapes.SERVICE, shapes.FIXTURE, shapes.TOPIC, shapes.TRAM)):
             return VoucherReason.PHRASE
         fixture = not at.scan.capitals and shapes.FIXTURE_AFTER.match(at.scan.normal.text, at.hit.end)
         if fixture and not shapes.ORIGIN.search(at.left):

@@ -26,7 +26,7 @@ ORIGIN = re.compile(
     r"taking \w+ to|country(?: is)?|"
     r"birth|pob|cob|nationality|nat|citizen of|national of|village (?:in|near|outside)|lives? in|" + _FAMILY_IN + r"|"
     r"over from|b\.|"
-    r"people in|native of|hometown(?: of)?|home town(?: is| of)?|"
+    r"people in|native of|habitual(?:ly)? resident?(?:ce)?(?: in| is)?|hometown(?: of)?|home town(?: is| of)?|"
     r"(?:removals?|removed|deport\w*|directions|flights?|fly|flew|flown|extradit\w+)\b[^.;:]{0,25}?\s(?:back )?to)"
     r"\s*[:\-=]?\s*(?:the |a |rural |northern |southern )*\Z"
 )
@@ -41,17 +41,17 @@ HOLIDAY = re.compile(
     r"hen(?: do)?|city break|mini break|annual leave|"
     r"(?:a|the|one|two|2|school|business|day) (?:week|weeks|trip|tour|break)|trip|excursion)\b"
     r"(?:(?!\b(?:he|she|they|who|i|we|was|were|is|has|had)\b)[^.;:]){0,30}?"
-    r"\b(?:in|to|at|of|around)\s*(?:the )?\Z"
+    r"\b(?:in|to|at|of|a?round)\s*(?:the )?\Z"
 )
 #: A thing that came or goes, or what is done to things only; not where a person stands in between or is what is sent.
 GOODS = re.compile(
     r"\b(?:(?:parcel|package|speakers?|parts|clothes|shoes|toys?|vapes?|cigarettes|tobacco|tiles|fabric|furniture|"
     r"goods|delivery|deliveries|imports?|shipment)\b" + _NO_PERSON + r"{0,20}?\b(?:from|in|to|of)|"
-    r"(?<!court )(?<!protection )orders?\b" + _NO_PERSON + r"{0,20}?\bfrom|"
+    r"(?<!court )(?<!protection )(?<!mail )(?<!mail-)orders?\b" + _NO_PERSON + r"{0,20}?\bfrom|"
     r"(?<!\bwas )(?<!\bwere )(?<!\bbeen )(?<!\bbeing )(?<!\bgot )(?:ordered|imported|shipped|bought|posted)\b"
     + _NO_PERSON
     + r"{0,20}?\b(?:from|in)|"
-    r"(?:made|manufactured|assembled|printed)(?: by hand)? in)\s*\Z"
+    r"(?:made|manufactured|assembled|printed)(?: by hand)? in|(?:website|seller|supplier|wholesaler)s? in)\s*\Z"
 )
 #: Persons who are what was ordered or shipped.
 SENT = re.compile(
@@ -90,13 +90,26 @@ SUBJECTS = re.compile(
     r"\b(?:teach\w*|taught|stud(?:y|ies|ying|ied)|learn\w*|loves?|likes|enjoys)\s(?:\w+,?\s(?:and\s)?){1,3}\Z|"
     r"\b(?:(?:predicted|graded?|set|got)(?: an?)? \w in|"
     r"skip(?:ping|ped|s)|bunk(?:ing|ed) off|year \d+|yr \d+|homework in|"
-    r"(?:gcse|a[- ]level|mock)s?(?: in)?|school ha(?:s|ve) (?:her|him|them) in|"
+    r"(?:gcse|a[- ]level|mock)s?(?: in)?|(?:degree|diploma|masters) in|school ha(?:s|ve) (?:her|him|them) in|"
     r"taught (?:(?!by\b|at\b)[a-z]{1,14} ){1,5})\s*\Z"
 )
 #: A side in a fixture, a breed of the animal just named.
 FIXTURE = re.compile(r"(?:\bvs?|\bversus)\.? \Z")
 FIXTURE_AFTER = re.compile(r" (?:vs?|versus)\.? [A-Z]")
 BREED = re.compile(r"\b(?:cat|dog|kitten|puppy|horse|pony|parrot|tortoise)s?\s?\(\Z|\bcross with a bit of \Z")
+#: What a journey is feared for: no holiday.
+HARM = re.compile(r"\b(?:fgm|fmpo?|hba|forced marriage|cutting|circumcis\w+|cut)\b")
+#: Who served another state: `ex-Polish army`.
+SERVED = re.compile(r"\b(?:ex|former|served in (?:the|his)|conscripted into the|deserted (?:from )?the)[- ]\Z")
+#: Where a tram leaves from is a stop.
+TRAM = re.compile(r"\b(?:tram|metrolink)s? (?:\w+ )?from \Z")
+#: `pardon my French`
+IDIOM = re.compile(r"\b(?:pardon|excuse) (?:my|the|her|his) \Z")
+#: Whose statement it is: `call from India Shaw`.
+TAKEN_FROM = re.compile(
+    r"\b(?:statement|account|call|complaint|disclosure|report|referral|text|message|letter|e-?mail|voicemail)s? "
+    r"(?:(?:was |were )?(?:taken|obtained|received) )?from \Z"
+)
 PERSON_BEFORE = re.compile(
     r"\b(?:is|are|was|were|am|be|being|i'm|he's|she's|they're|both|all|as|an?|the|ip|iv|v|vic|"
     r"victim|wit|witness|susp|"
@@ -160,7 +173,7 @@ OVERSTAY_OTHER = re.compile(
 PARKING = re.compile(r"\b(?:parked|parking|bay|permit holders|car park|contact centre|his welcome)\b")
 SPEECH_LEFT = re.compile(
     r"\b(?:speaks?|spoke|speaking|spoken|spks?|interpret\w*|int|translat\w*|lang\w*|fluent|"
-    r"statement in|"
+    r"statement in|(?:shout|scream|swear|argu|cry|whisper|pray|sing|text|messag|writ)\w* in|"
     r"connected for|line)\b[^.;]{0,30}\Z"
 )
 SPEECH_RIGHT = re.compile(
@@ -179,10 +192,13 @@ CODE_LABEL = re.compile(
 CODE_COUNTED = re.compile(r"(?:\b\d+\s?x?|\ball|\bboth|\bis an?|\bis)\s*\Z")
 HOLIDAY_AFTER = re.compile(
     r"\A (?:with (?:them|her|him|us|family) )?(?:on \w+day )?(?:on|for) "
-    r"(?:an? |his |her |their |our |my |the )?(?:family )?(?:holidays?|honeymoon|cruise)\b"
+    r"(?:an? |his |her |their |our |my |the )?(?:family )?"
+    r"(?:holidays?|honeymoon|cruise|teeth|veneers|hair transplant)\b"
 )
 #: What names a thing after the adjective or the place: `Dutch-style`, `Iceland £12`, `the Italian named one`.
-COMPOUND = re.compile(r"\A(?:-(?:style|chef|made|inspired|themed|type|and)\b| (?:named one|by name|or some such)\b)")
+COMPOUND = re.compile(
+    r"\A(?:-(?:style|chef|made|inspired|themed|type|and)\b| (?:new year|named one|by name|or some such)\b)"
+)
 PLACE_NAMED = re.compile(r"\A (?:star\b|spring water\b|£)")
 TOPIC = re.compile(
     r"\b(?:(?:rivers|maps?|flags?|capital|history) of|(?:collect\w*|fundrais\w+|donat\w+|appeal) for|"

@@ -22,7 +22,7 @@ def discloses_country(at: Around) -> bool:
         return False
     if shapes.CODE_LABEL.search(at.left):
         return True
-    if re.search(r"[(/]\s*\Z", at.left) and re.match(r"\A\s*[)/]", at.right):
+    if re.search(r"[(/|]\s*\Z", at.left) and re.match(r"\A\s*[)/|]", at.right):
         return True
     if at.following in at.groups.people and at.word not in {"are", "and", "can", "per", "mar", "ind"}:
         return True
@@ -57,8 +57,8 @@ def _overstay(at: Around) -> VoucherReason | None:
 
 
 def _beside(*, left: str = "", right: str = "", reason: VoucherReason) -> Callable[[Around], VoucherReason | None]:
-    before = re.compile(left + r"\s*\Z") if left else None
-    behind = re.compile(r"\A\s" + right) if right else None
+    before = re.compile(rf"(?:{left})\s*\Z") if left else None
+    behind = re.compile(rf"\A\s(?:{right})") if right else None
 
     def check(at: Around) -> VoucherReason | None:
         found = (before is not None and before.search(at.left)) or (behind is not None and behind.match(at.right))
@@ -67,7 +67,9 @@ def _beside(*, left: str = "", right: str = "", reason: VoucherReason) -> Callab
     return check
 
 
-_BUILDING = _beside(right=r"(?:house|hotel|club|suite|court|road|street)", reason=VoucherReason.STREET_NAME)
+_BUILDING = _beside(
+    right=r"(?:house|hotel|club|suite|court|road|street|cigarettes?|tobacco|fags)\b", reason=VoucherReason.STREET_NAME
+)
 _CITIZENSHIP = _beside(
     left=r"\b(?:digital|global|good|school|senior)", right=r"(?:lesson|class|award)", reason=VoucherReason.PHRASE
 )
@@ -82,7 +84,9 @@ _ASYLUM = _beside(
     reason=VoucherReason.BRAND,
 )
 _UNWRITTEN = _beside(
-    right=r"(?:\w+ )?(?:bruis|injur|absence|call|visit|change|contact|meeting|mark|wound|conversation|decision|"
+    left=r"\b(?:injur|bruis|wound|mark|incident|visit|call|meeting)\w* (?:is|are|was|were|remains?|went)",
+    right=r"(?:in|on) the (?:tenancy|notes?|file|records?|system|chart|log)\b|"
+    r"(?:\w+ )?(?:bruis|injur|absence|call|visit|change|contact|meeting|mark|wound|conversation|decision|"
     r"discussion|reason|medication|fall|incident|dose|loss|risk|scratch|swelling|feature|code|cash|payment|stock)",
     reason=VoucherReason.PHRASE,
 )
@@ -114,6 +118,15 @@ _RIVER = _beside(
     reason=VoucherReason.STREET_NAME,
 )
 _MEDICAL = _beside(right=r"(?:for|of) (?:the )?(?:infection|bacteria|line|knife|bullet)", reason=VoucherReason.PHRASE)
+_BOATING = _beside(
+    left=r"\b(?:hired|sailing|rowing|fishing|toy) (?:a |in a |his |her |their )?",
+    right=r"(?:on|at|in) (?:the |a )?(?:\w+ )?(?:lake|canal|reservoir|marina|pond|loch|park)\b|(?:hire|race|trip)\b",
+    reason=VoucherReason.PHRASE,
+)
+_CLAIM = _beside(
+    right=r"for (?:pip|uc|universal credit|housing|hb|esa|dla|jsa|carer'?s|attendance|council tax|child|benefit|comp)",
+    reason=VoucherReason.PHRASE,
+)
 _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("visa", "visas"), _visa),
     **dict.fromkeys(("home office", "homeoffice", "h office"), _home_office),
@@ -126,12 +139,22 @@ _CHECKS: dict[str, Callable[[Around], VoucherReason | None]] = {
     **dict.fromkeys(("repatriated", "repatriate"), _BODY_HOME),
     **dict.fromkeys(("passport number", "passport no", "passport details", "passport holder"), _PAPER),
     **dict.fromkeys(("work permit", "work permits"), _SITE),
+    **dict.fromkeys(("small boat", "small boats", "dinghy", "dinghies"), _BOATING),
+    "health surcharge": _beside(right=r"on\b", reason=VoucherReason.PHRASE),
+    **dict.fromkeys(("fresh claim", "fresh claims"), _CLAIM),
+    "pre settlement": _beside(
+        right=r"(?:meeting|talk|negotiation|hearing|offer|discussion|conference)", reason=VoucherReason.PHRASE
+    ),
+    "ho housing": _beside(right=r"officer\b", reason=VoucherReason.PHRASE),
+    "first tier tribunal": _beside(
+        right=r"\(?(?:property|social|health|tax|send\b|special|war|general)", reason=VoucherReason.INSTITUTION
+    ),
     "right to remain": _SILENT,
     "right to work": _beside(right=r"at height\b", reason=VoucherReason.PHRASE),
     "border force": _beside(right=r"(?:series|dvds?|box ?set|episodes?|on (?:tv|telly))\b", reason=VoucherReason.BRAND),
     "right to rent": _LET,
     "windrush": _RIVER,
-    "asylum": _ASYLUM,
+    **dict.fromkeys(("asylum", "asylums"), _ASYLUM),
     "undocumented": _UNWRITTEN,
     "permission to work": _WORKPLACE,
     "port of entry": _MEDICAL,
