@@ -144,7 +144,7 @@ def compare(settings: Settings, topology: Topology, store: Store, settled: Settl
         reconciling.compare(
             place, said.offsets.get(place, ()), there.get(place[1:], ()),
             oldest=read.firsts.get(place[1:], _GONE), settled=settled.offsets.get(place, -1),
-            ranges=said.ranges.get(place, ()), skipped=said.skipped.get(place, ()),
+            skipped=said.skipped.get(place, ()),
         )
         for place in places
     ]  # fmt: skip

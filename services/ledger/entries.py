@@ -15,7 +15,7 @@ from services.kernel.approval import milliseconds
 from services.kernel.record import Inbound
 
 HOUR_MS = 3_600_000
-#: Offsets that one entry may speak of: a huge one would end the chain of its partition.
+#: Offsets that one entry may speak of: reconciling holds each of them in memory.
 LONGEST = 100_000
 #: Services that handle every offset of their input.
 CHAINED = frozenset({"redactor", "router"})

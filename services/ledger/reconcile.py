@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidSignature
@@ -36,16 +35,11 @@ KEY = RECONCILED
 LEDGER = TOPIC, 0
 #: Service, topic, partition.
 Place = tuple[str, str, int]
-#: First and last offset, both included. An entry may name any: it is never counted out.
-Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """One partition of one service's input, up to `upto`, the last offset that the log says was handled.
-
-    Of a range that one entry names, its first offset without a record stands in `extra` for all of them, and the first
-    one that has another entry in `doubled`.
 
     Attributes:
         missing: offsets of records without an entry.
@@ -138,15 +132,13 @@ class Settled:
 class Said:
     """What a log of `leaves` leaves with this root says: offsets by place, hashes of message keys by partner.
 
-    `ranges` holds, by place, what entries name that speak of more than one offset; `skipped` what the chain of its
-    entries leaves out since the last pass.
+    `skipped` holds, by place, first and last offset of what the chain of its entries leaves out since the last pass.
     """
 
     leaves: int
     root: bytes
     offsets: dict[Place, array[int]] = field(default_factory=dict)
-    ranges: dict[Place, list[Range]] = field(default_factory=dict)
-    skipped: dict[Place, list[Range]] = field(default_factory=dict)
+    skipped: dict[Place, list[tuple[int, int]]] = field(default_factory=dict)
     keys: dict[str, array[int]] = field(default_factory=dict)
     leaf_hashes: Hashed = field(default_factory=Hashed)
 
@@ -180,11 +172,7 @@ def said(connection: Connection, settled: Settled, *, watched: Callable[[Iterato
         if row["idx"] >= settled.leaves and entry["service"] in CHAINED and source is not None:
             place = entry["service"], source["topic"], source["partition"]
             last = source.get("until", source["offset"])
-            offsets = found.offsets.setdefault(place, array("q"))
-            if last == source["offset"]:
-                offsets.append(last)
-            elif last > source["offset"]:
-                found.ranges.setdefault(place, []).append((source["offset"], last))
+            found.offsets.setdefault(place, array("q")).extend(range(source["offset"], last + 1))
             if (before := handled.get(place)) is not None:
                 if source["previous"] is not None and source["previous"] > before:
                     found.skipped.setdefault(place, []).append((before + 1, source["previous"]))
@@ -194,7 +182,7 @@ def said(connection: Connection, settled: Settled, *, watched: Callable[[Iterato
 
 def compare(
     place: Place, entries: Sequence[int], records: Sequence[int], *, oldest: int, settled: int = -1,
-    ranges: Iterable[Range] = (), skipped: Iterable[Range] = (),
+    skipped: Iterable[tuple[int, int]] = (),
 ) -> Compared:  # fmt: skip
     """Compare one partition beyond `settled`, the last offset of the pass before.
 
@@ -202,65 +190,26 @@ def compare(
         entries: offsets that the log names since then, in any order, doubled ones too.
         records: offsets behind `settled` that the topic holds, committed.
         oldest: the first offset that the topic still holds.
-        ranges: as `Said` has them; so `skipped`.
+        skipped: as `Said` has it.
     """
-    there = np.unique(np.asarray(records, dtype=np.int64))
-    once, counts = np.unique(np.asarray(entries, dtype=np.int64), return_counts=True)
-    joined, overlaps = _joined(ranges)
-    ahead = [(max(first, settled + 1), last) for first, last in joined if last > settled]
-    again = (counts > 1) | (once <= settled) | _inside(once, joined)
+    named = np.asarray(entries, dtype=np.int64)
+    there = np.asarray(records, dtype=np.int64)
+    once, counts = np.unique(named, return_counts=True)
+    again = (counts > 1) | (once <= settled)
     new = once[once > settled]
-    alone = new[~_inside(new, ahead)]
-    upto = max([settled, *new[-1:], *(last for _, last in joined[-1:])])
+    upto = int(new[-1]) if len(new) else settled
     handled = there[there <= upto]
-    missing = np.setdiff1d(handled, new)
     return Compared(
         place,
-        int(upto),
+        upto,
         len(handled),
-        missing=_numbers(missing[~_inside(missing, ahead)]),
-        extra=_sorted(np.setdiff1d(new[new >= oldest], there), _without(ahead, there, oldest)),
-        doubled=_sorted(once[again], overlaps, (first for first, _ in joined if first <= settled)),
+        missing=_numbers(np.setdiff1d(handled, new)),
+        extra=_numbers(np.setdiff1d(new[new >= oldest], there)),
+        doubled=_numbers(once[again]),
         waiting=int((there > upto).sum()),
-        expired=int((alone < oldest).sum()) + _before(oldest, ahead),
-        unread=_before(oldest, skipped),
+        expired=int((new < oldest).sum()),
+        unread=sum(max(0, min(last, oldest - 1) - first + 1) for first, last in skipped),
     )
-
-
-def _joined(ranges: Iterable[Range]) -> tuple[list[Range], list[int]]:
-    """What `ranges` cover, as ranges apart from each other in order; and where one begins inside another."""
-    joined: list[Range] = []
-    overlaps = []
-    for first, last in sorted(ranges):
-        if joined and first <= joined[-1][1]:
-            overlaps.append(first)
-            joined[-1] = joined[-1][0], max(joined[-1][1], last)
-        else:
-            joined.append((first, last))
-    return joined, overlaps
-
-
-def _inside(offsets: npt.NDArray[np.int64], joined: Sequence[Range]) -> npt.NDArray[np.bool_]:
-    """Which offsets lie in one of the ranges, which are apart and in order."""
-    at = np.searchsorted(np.asarray([first for first, _ in joined], dtype=np.int64), offsets, side="right") - 1
-    lasts = np.asarray([*(last for _, last in joined), -1], dtype=np.int64)  # -1: before the first one
-    inside: npt.NDArray[np.bool_] = offsets <= lasts[at]
-    return inside
-
-
-def _without(joined: Iterable[Range], there: npt.NDArray[np.int64], oldest: int) -> Iterator[int]:
-    """The first offset of each range that has no record, from `oldest` on."""
-    for begins, last in joined:
-        first = max(begins, oldest)
-        held = there[np.searchsorted(there, first) : np.searchsorted(there, last, side="right")]
-        if len(held) < last - first + 1:
-            gaps = np.flatnonzero(held - first != np.arange(len(held)))
-            yield first + int(gaps[0] if len(gaps) else len(held))
-
-
-def _before(oldest: int, ranges: Iterable[Range]) -> int:
-    """How many offsets of the ranges lie before `oldest`."""
-    return sum(max(0, min(last, oldest - 1) - first + 1) for first, last in ranges)
 
 
 def delivered(partner: str, keys: Collection[bytes | None], known: Sequence[int]) -> Delivered:
@@ -330,7 +279,3 @@ def read_statement(text: str, key: Ed25519PublicKey) -> Settled:
 
 def _numbers(found: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(number) for number in found)
-
-
-def _sorted(*found: Iterable[int]) -> tuple[int, ...]:
-    return tuple(sorted({int(number) for some in found for number in some}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import orjson
 import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,7 +15,6 @@ from services.kernel.errors import RefusedError
 from services.kernel.record import Inbound, Outcome
 from services.kernel.vocabulary import OutcomeKind
 from services.ledger import reconcile, tables
-from services.ledger.entries import LONGEST
 from services.ledger.reconcile import (
     Compared,
     Hashed,
@@ -96,43 +94,6 @@ def test_two_passes_find_what_one_finds(named: list[int], there: set[int], split
         assert {*first.extra, *second.extra} == set(whole.extra)
         assert {*first.doubled, *second.doubled} == set(whole.doubled)
         assert (second.upto, second.waiting) == (whole.upto, whole.waiting)
-
-
-@given(
-    st.lists(st.integers(0, 40), max_size=20),
-    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 8)), max_size=5),
-    st.sets(st.integers(0, 50)), st.integers(0, 50), st.integers(-1, 30),
-)  # fmt: skip
-def test_a_range_is_compared_as_its_offsets_would_be(
-    named: list[int], some: list[tuple[int, int]], there: set[int], oldest: int, settled: int
-) -> None:
-    ranges = [(first, first + more) for first, more in some]
-    records = sorted(offset for offset in there if offset >= oldest and offset > settled)
-    each = [*named, *(offset for first, last in ranges for offset in range(first, last + 1))]
-    counted = compare(PLACE, each, records, oldest=oldest, settled=settled)
-    found = compare(PLACE, named, records, oldest=oldest, settled=settled, ranges=ranges)
-    for name in ("upto", "records", "missing", "waiting", "expired"):
-        assert getattr(found, name) == getattr(counted, name), name
-    assert found.whole == counted.whole
-    for name in ("extra", "doubled"):
-        mine, all_of_them = set(getattr(found, name)), set(getattr(counted, name))
-        assert mine <= all_of_them
-        assert bool(mine) == bool(all_of_them)
-
-
-def test_the_longest_range_takes_no_memory_and_is_no_proof(tmp_path: Path) -> None:
-    far = 5 + LONGEST - 1
-    arrived = Inbound(PLACE[1], PLACE[2], 5, NOW, None, None)
-    made = ledger.entry(arrived, Outcome(OutcomeKind.REDACTED), service=PLACE[0], slot=0, previous=4, now=NOW)
-    body = orjson.loads(made.value or b"")
-    body["source"]["until"] = far
-    with Store(url(tmp_path)) as store:
-        append(store, [orjson.dumps(body)])
-        with store.connection() as connection:
-            said = reconcile.said(connection, Settled())
-    assert not said.offsets[PLACE]
-    found = compare(PLACE, said.offsets[PLACE], [4, 5, 6], oldest=4, ranges=said.ranges[PLACE])
-    assert found == Compared(PLACE, far, 3, missing=(4,), extra=(7,))
 
 
 def test_a_partner_topic_holds_no_key_that_was_not_let_out(tmp_path: Path) -> None:
