@@ -152,6 +152,9 @@ def _told(error: Exception) -> int:
     if isinstance(error, UnicodeDecodeError):
         console.print("error: a file or the input is not text in UTF-8")
         return Exit.USAGE
+    if isinstance(error, UnicodeEncodeError):
+        console.print("error: an argument is not text in UTF-8, or the output takes less than that")
+        return Exit.USAGE
     console.print(f"error: a fault of this program: {type(error).__name__} at {where(error)}")
     return Exit.BUG
 

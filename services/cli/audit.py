@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,12 +19,11 @@ from rich.table import Table
 
 from services.cli.policy_sign import private_key
 from services.cli.quarantine import Why
-from services.cli.unlock import read_identity, send_first
+from services.cli.shown import show
+from services.cli.unlock import detail_of, read_identity, send_first
 from services.kernel import keys, ledger
 from services.kernel.approval import milliseconds
-from services.kernel.detail import read_detail
 from services.kernel.errors import ConfigError, Exit, RefusedError
-from services.kernel.sealing import open_sealed
 from services.kernel.settings import Settings, load_settings
 from services.ledger import export as exports
 from services.ledger import note, tree
@@ -39,6 +38,8 @@ from services.ledger.witness import Witness
 app = typer.Typer(no_args_is_help=True)
 
 NAME = "cli-auditor"
+#: A part of one finds nothing, which would read as that nothing was done.
+PSEUDONYM = re.compile(r"([0-9a-f]{2}){8,32}")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 Since = Annotated[str | None, typer.Option("--since", help="From this time on: 2026-11-25, 2026-11-25T08:00Z.")]
@@ -91,7 +92,7 @@ def search_(
     table = Table("leaf", "time", "service", "agency", "feed", "outcome", "reason", "record", "let out to")
     for found in shown:
         table.add_row(str(found.leaf), *_cells(found))
-    Console(markup=False).print(table)
+    show(table)
     print(f"{len(shown)} entries" + (f"; there are more: `--limit` above {limit}" if more else ""))
 
 
@@ -119,7 +120,7 @@ def verify(
     A database that was rolled back to an earlier state is whole by itself: only `--checkpoint` shows it.
     """
     settings = load_settings()
-    *older, key = _log_keys(settings, log_key or [])
+    *older, key = log_keys(settings, log_key or [])
     reader = Reader(settings.schemas_dir)
     if (checkpoint is None and witnesses) or (checkpoint is not None and folder is not None):
         raise ConfigError("audit verify", ["`--checkpoint` goes with the log in the database, `--witness` with it"])
@@ -160,7 +161,7 @@ def export(
     """Write entries with proofs, checkpoint and key, so that a third party can verify them without this software."""
     settings = load_settings()
     query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
-    known = _log_keys(settings, [log_key] if log_key is not None else [])
+    known = log_keys(settings, [log_key] if log_key is not None else [])
     with opened_store(settings) as store, store.connection() as connection, _undamaged():
         signed = _last(store)
         key = note.verify(signed, *known)  # of a new one the log may not have made use yet
@@ -183,7 +184,7 @@ def statement(
     table = Table("operation", "time", "by", "to", "basis", title=f"record {record}")
     for row in rows:
         table.add_row(row["operation"], row["time"], row["by"], row["to"], row["basis"])
-    Console(markup=False).print(table)
+    show(table)
 
 
 @app.command("open")
@@ -203,7 +204,7 @@ def open_(
     place = (source["topic"], source["partition"], source["offset"])
     entry = ledger.opened(place, by=by, why=why.value, now=int(time.time() * 1000))
     send_first(settings.kafka_config(), [entry])
-    detail = read_detail(open_sealed(base64.b64decode(found.entry["sealed"]), secret))
+    detail = detail_of(found.entry["sealed"], secret)
     print(json.dumps(msgspec.to_builtins(detail), indent=2))
 
 
@@ -262,6 +263,8 @@ def _undamaged() -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError:  # of an argument
+        raise
     except ValueError as error:
         raise RefusedError(f"the log in the database is damaged ({error}): `audit verify` says where") from error
 
@@ -273,7 +276,7 @@ def _last(store: Store) -> Signed:
     return note.read(found[-1])
 
 
-def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], witnesses: list[str]) -> Checkpoint:
+def _outside(settings: Settings, path: Path, known_keys: list[Ed25519PublicKey], witnesses: list[str]) -> Checkpoint:
     """A checkpoint from a file, signed by this log and cosigned by `witnesses` (NAME=KEY)."""
     known = {}
     for given in witnesses:
@@ -283,7 +286,7 @@ def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], w
         signed = note.read(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("audit verify", [f"`{path}` cannot be read: {error}"]) from error
-    note.verify(signed, *log_keys)
+    note.verify(signed, *known_keys)
     if signed.checkpoint.origin != settings.ledger_origin:
         raise RefusedError(f"the checkpoint is of the log `{signed.checkpoint.origin}`: see `SR_LEDGER_ORIGIN`")
     if missing := sorted(known.keys() - note.witnesses(signed, known).keys()):
@@ -291,7 +294,7 @@ def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], w
     return signed.checkpoint
 
 
-def _log_keys(settings: Settings, paths: list[Path]) -> list[Ed25519PublicKey]:
+def log_keys(settings: Settings, paths: Sequence[Path] = ()) -> list[Ed25519PublicKey]:
     """The log's public keys, oldest first; without `paths` all that the keys folder holds."""
     return [_log_key(settings, path) for path in paths] or keys.public_keys(settings.keys_dir, "ledger")
 
@@ -310,11 +313,8 @@ def _query(
     partner: str | None = None, service: str | None = None, outcome: str | None = None, reason: str | None = None,
     policy: str | None = None, version: str | None = None, record: str | None = None,
 ) -> Query:  # fmt: skip
-    if record is not None:
-        try:
-            bytes.fromhex(record)
-        except ValueError as error:
-            raise ConfigError("audit", [f"`{record}` is no pseudonym: hex digits"]) from error
+    if record is not None and not PSEUDONYM.fullmatch(record.lower()):
+        raise ConfigError("audit", [f"`{record}` is no pseudonym: 16 to 64 hex digits, two for each byte"])
     return Query(
         _moment(since), _moment(until), agency, feed, partner, service, outcome, reason, policy, version, record
     )

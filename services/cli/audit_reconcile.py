@@ -19,6 +19,7 @@ from rich.table import Table
 from services.cli.audit import NAME, opened_store
 from services.cli.log_wait import caught_up
 from services.cli.policy_sign import private_key
+from services.cli.shown import show
 from services.kernel import ledger
 from services.kernel.errors import ConfigError, Exit, RefusedError
 from services.kernel.kafka.reader import send
@@ -207,7 +208,7 @@ def _tell(done: Pass, as_json: bool) -> None:
         numbers = (len(row.missing), len(row.extra), len(row.doubled), row.waiting, row.expired)
         if row.records or any(numbers):
             table.add_row(service, topic, str(partition), str(row.upto), str(row.records), *map(str, numbers))
-    Console(markup=False, width=None if Console().is_terminal else 110).print(table)
+    show(table, width=None if Console().is_terminal else 110)
     for row in done.compared:
         for what, offsets in (("no entry", row.missing), ("no record", row.extra), ("two entries", row.doubled)):
             if offsets:

@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.audit import NAME, opened_store, statement_rows
 from services.cli.leak import records_of
+from services.cli.shown import ask, show
 from services.kernel import keys, ledger
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import send
@@ -28,7 +28,9 @@ By = Annotated[str, typer.Option("--by", help="Your staff id. It goes into the l
 
 
 def expire(
-    days: Annotated[int, typer.Option("--older-than", min=SHORTEST_DAYS, help="Days after which content goes.")],
+    days: Annotated[
+        int, typer.Option("--older-than", min=SHORTEST_DAYS, max=36_500, help="Days after which content goes.")
+    ],
     by: By,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
@@ -105,7 +107,7 @@ def holds() -> None:
     with opened_store() as store, store.connection() as connection:
         for name, reason, by, at in retention.holds(connection):
             table.add_row(name, rfc3339(at), by, reason)
-    Console(markup=False).print(table)
+    show(table)
 
 
 def subject(
@@ -118,7 +120,7 @@ def subject(
     as long as `redacted` keeps them; consents by the person.
     """
     settings = load_settings()
-    person = typer.prompt("the person's id at that agency", hide_input=True, err=True)
+    person = ask("the person's id at that agency", hidden=True)
     secret = keys.secret(keys.load(settings.keys_dir, ["pseudonym"])["pseudonym"])
     pseudonym = keys.pseudonym(secret, agency, person.strip())
     records = records_of(settings, {pseudonym}, name=NAME).get(pseudonym, set())
@@ -138,5 +140,5 @@ def subject(
     table = Table("record", "operation", "time", "by", "to", "basis", title=f"subject {pseudonym}")
     for row in rows:
         table.add_row(*(str(row[name]) for name in ("record", "operation", "time", "by", "to", "basis")))
-    Console(markup=False).print(table)
+    show(table)
     print(f"{len(rows)} operations")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ from sqlalchemy import Connection
 
 from services.cli.audit import opened_store
 from services.cli.quarantine import Why
-from services.cli.unlock import read_identity, send_first
+from services.cli.shown import show
+from services.cli.unlock import detail_of, read_identity, send_first
 from services.kernel import ledger
-from services.kernel.detail import Detail, read_detail
+from services.kernel.detail import Detail
 from services.kernel.errors import ConfigError
-from services.kernel.sealing import open_sealed
 from services.kernel.settings import load_settings
 from services.ledger import totals as made
 from services.ledger.search import Query, search
@@ -57,7 +56,7 @@ def _start(day: str) -> int:
         start = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)
     except ValueError as error:
         raise ConfigError("audit totals", [f"`{day}` is no day: write 2026-11-24"]) from error
-    if datetime.now(UTC) < start + timedelta(days=1):
+    if datetime.now(UTC) - timedelta(days=1) < start:
         raise ConfigError("audit totals", [f"{day} is not over (UTC): numbers of a part of a day could be compared"])
     return int(start.timestamp() * 1000)
 
@@ -74,7 +73,7 @@ def _details(connection: Connection, since: int, secret: str, feeds: set[str]) -
                 continue
             if found.entry["feed"] and found.entry["sealed"]:
                 feeds.add(found.entry["feed"])
-                yield found.entry["feed"], read_detail(open_sealed(base64.b64decode(found.entry["sealed"]), secret))
+                yield found.entry["feed"], detail_of(found.entry["sealed"], secret)
 
 
 def _show(day: str, shown: made.Totals, as_json: bool) -> None:
@@ -88,7 +87,7 @@ def _show(day: str, shown: made.Totals, as_json: bool) -> None:
         table.add_row(name, *(_said(shown.cells[feed, name]) for feed in feeds), _said(shown.classes[name]))
     table.add_section()
     table.add_row("all classes", *(_said(shown.feeds[feed]) for feed in feeds), "")
-    Console(markup=False).print(table)
+    show(table)
     print(f"·: under {made.LEAST}, or hidden so that it does not follow. Others are rounded to {made.ROUNDED_TO}.")
     print("A record with masks of two classes counts in both. Erased and quarantined records are not in it.")
 

@@ -104,7 +104,7 @@ def record(
     case: Annotated[
         str | None, typer.Option("--case", help="The advocate's code for this person; fields go to that case alone.")
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="Days that it holds.")] = LONGEST.days,
+    days: Annotated[int, typer.Option("--days", min=1, max=36_500, help="Days that it holds.")] = LONGEST.days,
     scope: Scope = RECORD_SCOPE,
     reference: Reference = None,
 ) -> None:

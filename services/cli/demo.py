@@ -32,7 +32,10 @@ _SHOWN = 3
 
 
 def demo() -> None:
-    """Send made-up records of seven feeds through a real Kafka, and show what became of each."""
+    """Send made-up records of seven feeds through a real Kafka, and show what became of each.
+
+    Exit 1 where the ledger misses an entry or has one twice.
+    """
     console = Console(highlight=False, width=None if Console().is_terminal else 110)
     samples = load_samples(ROOT / "samples")
     broken = _broken(samples[0])

@@ -17,6 +17,7 @@ from rich.table import Table
 from services.cli import leak
 from services.cli.leak_trace import Trace, finder, trace
 from services.cli.pipeline import Pipeline
+from services.cli.shown import show
 from services.kernel import keys
 from services.kernel.errors import Exit, UnreachableError
 from services.kernel.kafka.embedded import EmbeddedKafka
@@ -51,7 +52,7 @@ def drill(records: int, folder: Path | None) -> None:
     table = Table("figure", "value", title=f"a miss among {records:,} records")
     for name, value in done.items():
         table.add_row(name, str(value))
-    Console().print(table)
+    show(table)
     if not done["whole"]:
         raise typer.Exit(Exit.FOUND)
 

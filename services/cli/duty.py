@@ -9,10 +9,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.sealed import Content, Desk, Signer, Terms, about
+from services.cli.shown import show
 from services.cli.unlock import Readers, read_identity
 from services.kernel.duties import Duty, Route, load_duties
 from services.kernel.errors import RefusedError
@@ -38,7 +38,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
         shown = Table("duty", "instrument", "binds", "path", "what it means here")
         for duty in duties.values():
             shown.add_row(duty.id, duty.instrument, "yes" if duty.binds else "no", duty.path, duty.says)
-        Console(markup=False).print(shown)
+        show(shown)
         if not settings.kafka_bootstrap:
             print("what waits is not shown: `SR_KAFKA_BOOTSTRAP` is not set")
             return
@@ -50,7 +50,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
     table = Table("proposal", "for", "since", title=f"proposals: {len(waiting)}")
     for row in waiting:
         table.add_row(row["proposal"], row["duty"], row["time"])
-    Console(markup=False).print(table)
+    show(table)
 
 
 @app.command()
@@ -103,5 +103,5 @@ def _read(opened: Proposal) -> Notification | None:
     """The notification of a proposal; None where it holds something else."""
     try:
         return opened.notification()
-    except msgspec.DecodeError:
+    except RefusedError:
         return None

@@ -21,6 +21,7 @@ from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.kafka.reader import send
 from services.kernel.kafka.topology import load_topology
 from services.kernel.keys import init_dev
+from services.kernel.private import write_private
 from services.kernel.record import Message
 from services.kernel.sealing import Sealer, open_sealed
 from services.kernel.settings import load_settings
@@ -67,11 +68,10 @@ def rotate(
         raise ConfigError("keys rotate", [f"`{there[0] if there else last}` is there already, or sorts behind"])
     vault.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = pyrage.x25519.Identity.generate()
-    try:
-        for path, text in ((private, str(identity)), (public, str(identity.to_public()))):
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(text + "\n")
-    except OSError:  # the recipient first: nothing may be sealed to an identity that is gone
+    try:  # the identity first: nothing may be sealed to one that is not on the disk
+        write_private(private, f"{identity}\n")
+        write_private(public, f"{identity.to_public()}\n")
+    except OSError:
         public.unlink(missing_ok=True)
         private.unlink(missing_ok=True)
         raise

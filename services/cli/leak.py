@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,14 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli import leak_pack
-from services.cli.audit import opened_store
-from services.cli.leak_trace import Copy, Trace, finder, trace
+from services.cli.audit import PSEUDONYM, opened_store
+from services.cli.leak_trace import CLOCK, Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
+from services.cli.shown import ask, show
 from services.evaluation.gold import CLASSES
 from services.kernel import keys, ledger, supersede
 from services.kernel.attestation import HEADER, AttestationError
 from services.kernel.attestation import verify as verify_attestation
-from services.kernel.errors import ConfigError, RefusedError, UnreachableError
+from services.kernel.errors import ConfigError, UnreachableError
 from services.kernel.jsonio import UNREADABLE
 from services.kernel.kafka.reader import read_all, send, send_together
 from services.kernel.kafka.topology import load_topology
@@ -44,7 +44,6 @@ NAME = "cli-leak"
 T = TypeVar("T")
 #: Records of one transaction.
 _TOGETHER = 50
-_PSEUDONYM = re.compile(r"([0-9a-f]{2}){8,32}")
 
 File = Annotated[Path, typer.Argument(help="The trace: made by `leak trace`, kept up to date by the others.")]
 By = Annotated[str, typer.Option("--by", help="Your staff id.")]
@@ -69,11 +68,11 @@ def trace_(
         raise ConfigError("leak trace", [f"`{file}` is there already: each trace has its own"])
     if no_term and not record:
         raise ConfigError("leak trace", ["`--no-term` needs a `--record`"])
-    if wrong := [one for one in record or () if not _PSEUDONYM.fullmatch(one)]:
+    if wrong := [one for one in record or () if not PSEUDONYM.fullmatch(one)]:
         raise ConfigError("leak trace", [f"`{one}` is no pseudonym of a record: hex digits" for one in wrong])
     known = _moment(aware)
     demand_writable(file)
-    holds = None if no_term else finder(typer.prompt("term that should not have left", hide_input=True, err=True))
+    holds = None if no_term else finder(ask("term that should not have left", hidden=True))
     console = Console(stderr=True, highlight=False)
     with opened_store(settings) as store:
         found = trace(
@@ -149,7 +148,7 @@ def case(
         raise ConfigError("leak case", [f"`{kind}` is no class of the annotation: {', '.join(CLASSES)}"])
     demand_writable(file)
     demand_writable(out)
-    text = typer.prompt("paraphrase, with the mention in [[ ]]", err=True)
+    text = ask("paraphrase, with the mention in [[ ]]")
     line = leak_pack.gold_line(text, kind, id_=f"leak-{found.id}")
     leak_pack.refuse_runs(str(line["text"]), leak_pack.sources(settings.kafka_config(), found, name=NAME))
     lines = out.read_bytes() if out.exists() else b""
@@ -295,7 +294,7 @@ def _read(file: Path) -> Trace:
     except OSError as error:
         raise ConfigError("leak", [f"`{file}`: {error.strerror}"]) from error
     except UNREADABLE as error:
-        raise RefusedError(f"`{file}` is no trace") from error
+        raise ConfigError("leak", [f"`{file}` is no trace: `leak trace` makes one"]) from error
 
 
 def _write(file: Path, found: Trace) -> None:
@@ -306,6 +305,7 @@ def _moment(text: str | None) -> str:
     try:
         moment = datetime.now(UTC) if text is None else datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        _ = moment + CLOCK
     except (ValueError, OverflowError) as error:
         raise ConfigError("leak trace", [f"`{text}` is no time: 2026-11-25T08:00Z"]) from error
     return rfc3339(int(moment.timestamp() * 1000))
@@ -316,7 +316,7 @@ def _show(found: Trace) -> None:
     for partner, got in found.recipients.items():
         held = sum(copy.partner == partner for copy in found.copies)
         table.add_row(partner, str(held), str(got))
-    Console(markup=False).print(table)
+    show(table)
     unknown = sum(copy.record is None for copy in found.copies)
     strange = unknown - len(found.unknown)
     records = len({one.record for one in found.sent})

@@ -30,7 +30,10 @@ def write(folder: Path, trace: Trace, store: Store, known: Sequence[Ed25519Publi
 
     1. Timeline and recipients from the trace.
     2. Versions of policy and detector of the deliveries, and of what the log says now.
-    3. The ledger's entries of all its records, and of the recall, with proofs.
+    3. The ledger's entries of all its records, and of the recall, with proofs, and the key that signed the checkpoint.
+
+    Args:
+        known: the log's public keys: of a new one the log may not have made use yet.
 
     Raises:
         ConfigError: the folder is not empty or cannot be written, or the log has no checkpoint; nothing is left in it.

@@ -7,10 +7,11 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
+from msgspec import Meta
 
 from services.cli.log_wait import caught_up
 from services.kernel.errors import ConfigError
@@ -24,6 +25,7 @@ from services.redactor.text.normalise import normalise
 CLOCK = timedelta(hours=72)
 #: Message keys that `schemas/messages/ledger-entry.json` takes.
 _KEY = re.compile(r"[0-9A-Za-z_-]{16,64}")
+Pseudonym = Annotated[str, Meta(pattern=r"^([0-9a-f]{2}){8,32}$")]
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -39,7 +41,7 @@ class Copy(msgspec.Struct, frozen=True):
 class Sent(msgspec.Struct, frozen=True):
     """A delivery of one of the records: with the term or without, still in the topic or not."""
 
-    record: str
+    record: Pseudonym
     partner: str
     key: str
     source: tuple[str, int, int]
@@ -60,6 +62,13 @@ class Trace(msgspec.Struct):
     recalled: dict[str, str] = {}
     receipts: dict[str, str] = {}
     case: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a trace whose clock cannot be read: a person may have edited the file."""
+        try:
+            _ = self.deadline
+        except OverflowError as error:
+            raise ValueError(str(error)) from error
 
     @property
     def deadline(self) -> str:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli import policy_compare, policy_explain, policy_matrix, policy_sign
+from services.cli.shown import show
 from services.kernel.approvers import load_approvers
 from services.kernel.duties import load_duties
 from services.kernel.errors import ConfigError, Exit
@@ -183,7 +184,7 @@ def compare(
     if as_json:
         print(json.dumps(found.document(first, second), indent=2))
         return
-    Console(markup=False).print(found.table(first, second))
+    show(found.table(first, second))
     print(found.summary(first, second))
 
 
@@ -284,7 +285,7 @@ def _print_proofs(proofs: list[Proof], seconds: float) -> None:
             proof.partner, proof.purpose, str(len(proof.facts)), f"{proof.combinations:,}", f"{proof.allowed:,}",
             ", ".join(broken.guarantee.name for broken in proof.broken) or "none",
         )  # fmt: skip
-    Console(markup=False).print(table)
+    show(table)
     for proof in proofs:
         for broken in proof.broken:
             print(f"{broken.guarantee.name} ({broken.guarantee.says}) is broken for {broken.partner}:")

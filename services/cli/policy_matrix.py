@@ -8,9 +8,9 @@ import html as html_module
 import json
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.shown import show
 from services.kernel.vocabulary import Role
 from services.router.matrix import ALL, NONE, Row, matrix
 from services.router.situation import World
@@ -39,7 +39,7 @@ def table(world: World) -> None:
             shown.add_row(name, row.feed if number == 0 else "", who, cell, joins)
             last = row.partner
         shown.add_section()
-    Console(markup=False).print(shown)
+    show(shown)
 
 
 def csv(world: World) -> None:

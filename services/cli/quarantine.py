@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-import unicodedata
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.policy_sign import private_key
+from services.cli.shown import harmless, show
 from services.cli.unlock import Readers, open_one, read_identity
 from services.kernel import consult, ledger, quarantine
 from services.kernel.approval import demand, sign
@@ -66,7 +65,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
     )
     for row in rows:
         table.add_row(row["position"], row["time"], row["reason"], row["source"], row["bytes"])
-    Console(markup=False).print(table)
+    show(table)
 
 
 @app.command("open")
@@ -125,10 +124,7 @@ def _write(data: bytes) -> None:
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(data)
         return
-    kept = "\n\t"
-    for char in data.decode("utf-8", "backslashreplace"):
-        harmless = char in kept or unicodedata.category(char) not in ("Cc", "Cf", "Zl", "Zp")
-        sys.stdout.write(char if harmless else char.encode("unicode_escape").decode("ascii"))
+    sys.stdout.write(harmless(data.decode("utf-8", "backslashreplace")))
 
 
 def _opened(settings: Settings, position: str, identity: Path, readers: Readers) -> tuple[Inbound, SetAside]:

@@ -16,11 +16,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.audit import opened_store
 from services.cli.policy_sign import private_key
+from services.cli.shown import show
 from services.kernel import consent
 from services.kernel.approval import Approval, Request, demand, sign
 from services.kernel.approvers import load_approvers
@@ -260,7 +260,7 @@ def _show(listed: Listed) -> None:
     table = Table("what would be otherwise", "records", title=f"{listed.records} records through today's deployment")
     for what, count in _counted(listed.differences):
         table.add_row(what, str(count))
-    Console(markup=False).print(table)
+    show(table)
     print(f"{len(listed.differences)} records would come out otherwise; nothing was published")
 
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.shown import show
 from services.cli.top_frame import span
 from services.desk import closed
 from services.desk.closed import ClosedGate
@@ -61,7 +61,7 @@ def list_(
         _end(unread)
         return
     still = f"{'about ' if unread else ''}{len(register.open())}"
-    Console(markup=False).print(_table(rows, still=still))
+    show(_table(rows, still=still))
     if shut:
         records = "? records wait" if shut["records"] is None else f"about {shut['records']:,} records wait"
         print(f"gate closed since {shut['raised']}: {records}, level {shut['level']}")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.shown import show
 from services.kernel.errors import ConfigError, Exit
 from services.kernel.paths import ROOT
 from services.kernel.schema import load_feeds
@@ -53,4 +53,4 @@ def plan(feed: str, schemas: Schemas = ROOT / "schemas", as_json: AsJson = False
     table = Table("field", "tag", "protected person", "unprotected person", title=found.schema_id)
     for row in rows:
         table.add_row(*row)
-    Console(markup=False).print(table)
+    show(table)

@@ -21,7 +21,7 @@ from services.kernel.approvers import load_approvers
 from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.jsonio import UNREADABLE, canonical
 from services.kernel.kafka.reader import read_all, send, send_together
-from services.kernel.proposal import TOPIC, Proposal
+from services.kernel.proposal import TOPIC, Proposal, read
 from services.kernel.record import Inbound, Message
 from services.kernel.settings import Settings
 from services.kernel.whole import write_whole
@@ -121,7 +121,7 @@ class Desk:
         """
         sources = [(record.topic, record.partition, record.offset) for record in records]
         opened = open_all(self.config, sources, readers, self._identity, name=NAME)
-        return [one if isinstance(one, RefusedError) else msgspec.msgpack.decode(one, type=Proposal) for one in opened]
+        return [one if isinstance(one, RefusedError) else _read(one) for one in opened]
 
     def release(
         self,
@@ -195,6 +195,13 @@ class Desk:
             raise RefusedError("not released: it does not fit its published schema")
         if any(about(record)["proposal"] == proposal for record in read_all(self.config, content.topic, name=NAME)):
             raise RefusedError("not released: the proposal was released before")
+
+
+def _read(opened: bytes) -> Proposal | RefusedError:
+    try:
+        return read(opened)
+    except RefusedError as error:
+        return error
 
 
 def about(record: Inbound) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
@@ -11,11 +12,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.desk.register import LEVELS
 from services.kernel.errors import ConfigError, UnreachableError
+from services.kernel.jsonio import UNREADABLE
 from services.monitor.report import Known
 from services.monitor.windows import NONE, Size
 
-#: Seconds for one page, and its greatest length in bytes.
+#: Seconds for each part of a page (twice that for the whole), and its greatest length in bytes.
 _PAGE_S, _PAGE_BYTES = 3.0, 16 * 1024 * 1024
 #: The monitor is asked directly, whatever proxy the environment names.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -104,8 +107,14 @@ class ClosedGate(msgspec.Struct, frozen=True):
 class Held(msgspec.Struct, frozen=True):
     """The desk's page `/holds`: open holds by level, and the gate where it is closed."""
 
+    ready: bool
     open: dict[str, int]
     gate: ClosedGate | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it says how many there are of every level: a level that is left out is not nought."""
+        return self.ready and set(self.open) == {str(level) for level in LEVELS}
 
     @property
     def late(self) -> int:
@@ -158,7 +167,7 @@ def ask(monitor: str, desk: str | None = None) -> Seen:
         health = msgspec.json.decode(_get(f"{base}/healthz"), type=_Health)
         pages = {s: msgspec.json.decode(_get(f"{base}/figures?window={s}&count=2"), type=Figures) for s in Size}
         windows = {size: page.windows[0 if size is Size.DAY else 1] for size, page in pages.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
+    except (*UNREADABLE, IndexError) as error:
         raise MonitorUnreachableError(f"`{monitor}` answers, but not as a monitor: the port of another?") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
@@ -185,19 +194,30 @@ def ask_desk(desk: str) -> Held | None:
     """
     check_address("--desk", desk)
     try:
-        return msgspec.json.decode(_get(f"{desk.rstrip('/')}/holds"), type=Held)
-    except (msgspec.DecodeError, OSError, http.client.HTTPException, ValueError):
+        held = msgspec.json.decode(_get(f"{desk.rstrip('/')}/holds"), type=Held)
+    except (*UNREADABLE, OSError, http.client.HTTPException, ValueError):
         return None
+    return held if held.whole else None
 
 
 def _get(url: str) -> bytes:
-    """A page, also where its status says that something is wrong."""
+    """A page, also where its status says that something is wrong.
+
+    Raises:
+        TimeoutError: it comes so slowly that it never ends.
+    """
+    ends = time.monotonic() + 2 * _PAGE_S
     try:
-        with _OPENER.open(url, timeout=_PAGE_S) as answer:
-            return bytes(answer.read(_PAGE_BYTES))
+        answer = _OPENER.open(url, timeout=_PAGE_S)
     except urllib.error.HTTPError as error:
-        with error:
-            return error.read(_PAGE_BYTES)
+        answer = error
+    page = bytearray()
+    with answer:
+        while len(page) < _PAGE_BYTES and (part := answer.read1(_PAGE_BYTES - len(page))):
+            page += part
+            if time.monotonic() > ends:
+                raise TimeoutError("the page does not end")
+    return bytes(page)
 
 
 def feeds_of(seen: Seen) -> set[str]:

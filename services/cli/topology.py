@@ -8,9 +8,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.shown import show
 from services.kernel.errors import Exit
 from services.kernel.kafka import topology as kafka
 from services.kernel.kafka.topology import Change, ChangeKind
@@ -75,4 +75,4 @@ def _show(changes: Sequence[Change], as_json: bool, *, empty: str) -> None:
     table = Table("change", "name", "detail")
     for change in changes:
         table.add_row(str(change.kind), change.name, change.detail)
-    Console(highlight=False, markup=False).print(table)
+    show(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from services.cli.policy_sign import private_key
 from services.kernel import consult
 from services.kernel.approval import sign
 from services.kernel.consult import Source
+from services.kernel.detail import Detail, read_detail
 from services.kernel.errors import ConfigError, RefusedError, SafeReportingError
 from services.kernel.kafka.reader import read_all, send
 from services.kernel.record import Message
@@ -55,6 +57,19 @@ def read_identity(path: Path) -> str:
         raise ConfigError("identity", [f"`{path}`: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError("identity", [f"`{path}` is no age identity"]) from error
+
+
+def detail_of(sealed: str, identity: str) -> Detail:
+    """The detail that an entry has sealed.
+
+    Raises:
+        RefusedError: the identity does not open it, or it is none.
+    """
+    try:
+        data = base64.b64decode(sealed)
+    except ValueError as error:
+        raise RefusedError("what is sealed is no detail of an entry: somebody else made it") from error
+    return read_detail(open_sealed(data, identity))
 
 
 def open_one(config: Mapping[str, str], source: Source, readers: Readers, identity: str, *, name: str) -> bytes:

@@ -6,6 +6,8 @@ import zlib
 
 import msgspec
 
+from services.kernel.errors import RefusedError
+from services.kernel.jsonio import UNREADABLE
 from services.kernel.sealing import BLOCK, FRAME, Sealer
 
 #: Path, class, rule, start, end: where a mask stands in the redacted text.
@@ -59,9 +61,9 @@ def read_detail(opened: bytes) -> Detail:
     """The detail in what `open_sealed` returned.
 
     Raises:
-        ValueError: the bytes are not sealed detail.
+        RefusedError: the bytes are not sealed detail.
     """
     try:
         return msgspec.msgpack.decode(zlib.decompress(opened), type=Detail)
-    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError("not sealed detail") from error
+    except (zlib.error, *UNREADABLE) as error:
+        raise RefusedError("what is sealed is no detail of an entry: somebody else made it") from error

@@ -6,6 +6,8 @@ Values carry the key id, so that an old key can verify until it is retired.
 from __future__ import annotations
 
 import hmac
+import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable
@@ -21,6 +23,7 @@ from services.kernel.errors import ConfigError
 from services.kernel.private import make_private
 
 _DEV_KEY_ID = "dev"
+_HEX = re.compile("[0-9a-fA-F]{64}")
 #: Two made-up persons, so that what needs two can be tried.
 _DEV_APPROVERS = ("first-approver", "second-approver")
 
@@ -54,6 +57,8 @@ def load(directory: Path, names: Iterable[str]) -> dict[str, Key]:
     """
     found: dict[str, Key] = {}
     faults: list[str] = []
+    if directory.is_dir() and not os.access(directory, os.R_OK | os.X_OK):  # it would look empty
+        raise ConfigError("keys", [f"folder `{directory}` cannot be read: it is another account's"])
     for name in names:
         files = sorted(directory.glob(f"{name}.*")) if directory.is_dir() else []
         if not files:
@@ -92,7 +97,7 @@ def secret(key: Key) -> bytes:
     except ValueError:
         material = b""
     if len(material) != 32:
-        raise ConfigError("keys", [f"key `{key.name}.{key.id}` is not 64 hex digits"])
+        raise ConfigError("keys", [f"key `{key.name}{key.id and '.'}{key.id}` is not 64 hex digits"])
     return material
 
 
@@ -125,42 +130,59 @@ def init_dev(directory: Path, partners: Iterable[str]) -> list[Path]:
     The compliance identity that opens sealed detail and quarantine lands in the subfolder
     `compliance/`, the keys of two approvers in `approvers/`; no service reads them: in production they are
     made elsewhere and stay there. `approvers.yaml` holds the approvers' public halves.
+
+    Raises:
+        ConfigError: listing every file that is there and holds no key; the others are made.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     vault = directory / "compliance"
     for folder in (vault, directory / "approvers"):
         folder.mkdir(exist_ok=True, mode=0o700)
     made: list[Path] = []
+    faults: list[str] = []
 
-    def write(path: Path, text: str) -> None:
+    def write(path: Path, text: str) -> str:
+        """What the file holds; made where it is not there."""
         if make_private(path, text + "\n"):
             made.append(path)
+        return path.read_text("ascii", "replace").strip()
 
-    write(directory / f"pseudonym.{_DEV_KEY_ID}", secrets.token_hex(32))
+    def write_hex(path: Path) -> str | None:
+        """The hex digits in the file; None where it holds something else."""
+        if _HEX.fullmatch(held := write(path, secrets.token_hex(32))):
+            return held
+        faults.append(f"`{path}` is not 64 hex digits, cut short perhaps: remove it and its public half, run it again")
+        return None
+
+    write_hex(directory / f"pseudonym.{_DEV_KEY_ID}")
     for partner in partners:
-        write(directory / f"partner-{partner}.{_DEV_KEY_ID}", secrets.token_hex(32))
+        write_hex(directory / f"partner-{partner}.{_DEV_KEY_ID}")
     for name in ("attest", "ledger", "canary", "auditor"):
-        private = directory / f"{name}.{_DEV_KEY_ID}"
-        write(private, secrets.token_hex(32))
-        write(directory / f"{name}-pub.{_DEV_KEY_ID}", _public_hex(private))
+        if private := write_hex(directory / f"{name}.{_DEV_KEY_ID}"):
+            write(directory / f"{name}-pub.{_DEV_KEY_ID}", _public_hex(private))
     persons = []
     for person in _DEV_APPROVERS:
-        write(directory / "approvers" / f"{person}.{_DEV_KEY_ID}", secrets.token_hex(32))
-        public = _public_hex(directory / "approvers" / f"{person}.{_DEV_KEY_ID}")
-        terms = 'actions: [policy, duty, consult, replay, gate], from: "2026-01-01", until: "2099-12-31"'
-        persons.append(f"  - {{id: {person}, key: {public}, {terms}}}")
-    write(directory / "approvers.yaml", "\n".join(["version: 1", "approvers:", *persons]))
-    for identity_file, name in (
+        if private := write_hex(directory / "approvers" / f"{person}.{_DEV_KEY_ID}"):
+            terms = 'actions: [policy, duty, consult, replay, gate], from: "2026-01-01", until: "2099-12-31"'
+            persons.append(f"  - {{id: {person}, key: {_public_hex(private)}, {terms}}}")
+    if len(persons) == len(_DEV_APPROVERS):
+        write(directory / "approvers.yaml", "\n".join(["version: 1", "approvers:", *persons]))
+    for path, name in (
         (vault / f"seal-identity.{_DEV_KEY_ID}", "seal-pub"),
         (directory / f"lock.{_DEV_KEY_ID}", "lock-pub"),
     ):
-        write(identity_file, str(pyrage.x25519.Identity.generate()))
-        identity = pyrage.x25519.Identity.from_str(identity_file.read_text().strip())
+        try:
+            identity = pyrage.x25519.Identity.from_str(write(path, str(pyrage.x25519.Identity.generate())))
+        except pyrage.IdentityError:
+            faults.append(f"`{path}` is no age identity, cut short perhaps: remove it and `{name}`, run it again")
+            continue
         write(directory / f"{name}.{_DEV_KEY_ID}", str(identity.to_public()))
+    if faults:
+        raise ConfigError("keys", faults)
     return made
 
 
-def _public_hex(private: Path) -> str:
-    """The public half of a private key file, as hex."""
-    signer = private_key(from_file(private))
+def _public_hex(private: str) -> str:
+    """The public half of a private key, both as hex."""
+    signer = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(private))
     return signer.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw).hex()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
 from services.kernel import disclosure, notification
 from services.kernel.disclosure import Disclosure
-from services.kernel.jsonio import canonical
+from services.kernel.errors import RefusedError
+from services.kernel.jsonio import UNREADABLE, canonical
 from services.kernel.ledger import rfc3339
 from services.kernel.notification import Notification
 from services.kernel.record import Message
 from services.kernel.sealing import Sealer
 
 TOPIC = "duty.proposal"
+T = TypeVar("T", Notification, Disclosure)
 
 
 class Proposal(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,17 +49,35 @@ class Proposal(msgspec.Struct, frozen=True, omit_defaults=True):
         """What a duty demands.
 
         Raises:
-            msgspec.DecodeError: the content is no notification.
+            RefusedError: the content is no notification.
         """
-        return msgspec.json.decode(self.content, type=Notification)
+        return self._content(Notification)
 
     def disclosure(self) -> Disclosure:
         """What a person allowed.
 
         Raises:
-            msgspec.DecodeError: the content is no disclosure.
+            RefusedError: the content is no disclosure.
         """
-        return msgspec.json.decode(self.content, type=Disclosure)
+        return self._content(Disclosure)
+
+    def _content(self, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(self.content, type=kind)
+        except UNREADABLE as error:
+            raise RefusedError(f"proposal `{self.id}` holds no {kind.__name__.lower()}") from error
+
+
+def read(opened: bytes) -> Proposal:
+    """A proposal, from what `open_sealed` returned.
+
+    Raises:
+        RefusedError: the bytes are none.
+    """
+    try:
+        return msgspec.msgpack.decode(opened, type=Proposal)
+    except UNREADABLE as error:
+        raise RefusedError("what is sealed is no proposal: somebody else made it") from error
 
 
 def people(wanted: Proposal, period: Iterable[Proposal]) -> list[Notification]:

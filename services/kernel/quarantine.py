@@ -8,6 +8,7 @@ import msgspec
 
 from services.kernel import safety
 from services.kernel.detail import Detail, seal_detail
+from services.kernel.errors import RefusedError
 from services.kernel.jsonio import UNREADABLE
 from services.kernel.ledger import rfc3339
 from services.kernel.record import Header, Inbound, Message, Outcome
@@ -97,12 +98,12 @@ def read(opened: bytes) -> SetAside:
     """What was set aside, from what `open_sealed` returned.
 
     Raises:
-        ValueError: the bytes are not a quarantine value.
+        RefusedError: the bytes are not a quarantine value.
     """
     try:
         return msgspec.msgpack.decode(opened, type=SetAside)
     except UNREADABLE as error:
-        raise ValueError("not a quarantine value") from error
+        raise RefusedError("what is sealed is no record set aside: somebody else made it") from error
 
 
 def _headers(record: Inbound, reason: Reason, sealer: Sealer) -> tuple[Header, ...]:

@@ -48,6 +48,12 @@ logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
+class DatabaseUnreachableError(UnreachableError):
+    """The database does not answer, is locked or full, or is none: nothing that the broker has to do with."""
+
+    code = "database_unreachable"
+
+
 @dataclass(slots=True)
 class State:
     """Where the log stands.
@@ -84,7 +90,7 @@ class Store:
         try:
             patience = {} if sa.make_url(url).get_backend_name() == "sqlite" else {"timeout": _CONNECT_S}
             self.engine = sa.create_engine(url, hide_parameters=True, connect_args=patience)
-        except (SQLAlchemyError, ImportError) as error:
+        except (SQLAlchemyError, ImportError, ValueError) as error:  # the last: a port that is no number
             raise ConfigError("ledger", ["`SR_LEDGER_DATABASE` is no database URL that works here"]) from error
         self._sqlite = self.engine.dialect.name == "sqlite"
         self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
@@ -133,11 +139,12 @@ class Store:
         commits at the end.
 
         Raises:
-            UnreachableError: the database is locked, full or away; nothing was written.
+            ConfigError: the driver does not know an option of the URL.
+            DatabaseUnreachableError: the database is locked, full or away; nothing was written.
         """
         try:
             level = {} if self._sqlite or write else {"isolation_level": "REPEATABLE READ"}
-            with self.engine.connect().execution_options(writes=write, **level) as connection:
+            with self._connect().execution_options(writes=write, **level) as connection:
                 yield connection
                 if write:
                     connection.commit()
@@ -146,7 +153,15 @@ class Store:
             # knows that this connection is none any more.
             if not self._sqlite:
                 self.engine.dispose()
-            raise UnreachableError(f"the ledger's database: {_said(error)}") from error
+            raise DatabaseUnreachableError(f"the ledger's database: {_said(error)}") from error
+
+    def _connect(self) -> Connection:
+        try:
+            return self.engine.connect()
+        except (TypeError, ValueError) as error:  # options become arguments of the driver as they are
+            options = ", ".join(f"`{name}`" for name in self.engine.url.query) or "none"
+            fault = f"`SR_LEDGER_DATABASE`: the driver does not take it as it is; its options are {options}"
+            raise ConfigError("ledger", [fault]) from error
 
     def state(self) -> State:
         """Where the log stands."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from services.kernel.errors import RefusedError
+from services.kernel.errors import ConfigError, RefusedError
 from services.kernel.whole import write_whole
 from services.ledger import note, tree
 from services.ledger.note import Checkpoint, Signed
@@ -28,10 +28,18 @@ class Witness:
 
     @property
     def last(self) -> Checkpoint | None:
-        """What it cosigned last."""
+        """What it cosigned last.
+
+        Raises:
+            ConfigError: the file holds no checkpoint.
+        """
         if not self._state.exists():
             return None
-        return note.read(self._state.read_text(encoding="utf-8")).checkpoint
+        try:
+            return note.read(self._state.read_text(encoding="utf-8")).checkpoint
+        except (UnicodeDecodeError, RefusedError) as error:
+            fault = f"`{self._state}` holds no checkpoint: it is what this witness cosigned last, or not there yet"
+            raise ConfigError("witness", [fault]) from error
 
     def look(self, signed: Signed, proof: Sequence[bytes], *, seconds: int) -> Signed:
         """Cosign a checkpoint.

@@ -91,7 +91,7 @@ class Metrics(AtScrape):
             yield _gauge("monitor_lag_records", "Offsets of the ledger not yet taken in.", [((), float(behind))])
         held = [(kind, float(number)) for kind, number in self._view.conditions().items()]
         text = "The monitor's own clock: what ends its windows, and no entry shows whether it is right."
-        yield _gauge("monitor_clock_timestamp_seconds", text, [((), self._view.now() / 1000)])
+        yield _gauge("clock_timestamp_seconds", text, [(("monitor",), self._view.now() / 1000)], ["service"])
         age = self._view.look_age()
         yield _gauge("monitor_look_age_seconds", "Since the monitor last looked what holds.", [((), age)])
         text = "Conditions that hold and were told on `ops.alert`; no series where none does, or nobody looked of late."

@@ -274,6 +274,11 @@ def test_the_witness_cosigns_what_grew_and_refuses_what_shrank(folder: Path) -> 
     with Store(url(folder)) as store, store.connection(write=True) as connection:
         connection.execute(sa.delete(tables.checkpoint).where(tables.checkpoint.c.size > COUNT + 1))
     assert isinstance(run(*arguments).exception, RefusedError)
+    for held in (b"\xff", b"no checkpoint"):
+        (folder / "seen").write_bytes(held)
+        said = run(*arguments).exception
+        assert isinstance(said, ConfigError)
+        assert f"`{folder / 'seen'}` holds no checkpoint" in str(said)
 
 
 def test_a_log_that_somebody_damaged_is_said_in_one_line(folder: Path) -> None:
@@ -323,6 +328,9 @@ def test_the_keys_folder_keeps_the_keys_that_the_log_had(folder: Path) -> None:
 def test_what_is_missing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(run("verify", str(folder / "none")).exception, ConfigError)
     assert isinstance(run("verify", "--log-key", str(folder / "none.pub")).exception, ConfigError)
+    for part in ("", record(1)[:8], record(1)[:-1], "zz" * 16):  # "nothing was done with it" would be no answer
+        assert "is no pseudonym" in str(run("statement", part).exception)
+    assert isinstance(run("search", "--agency", "\udcff").exception, UnicodeEncodeError)  # the log is not damaged
     monkeypatch.setenv("SR_LEDGER_DATABASE", url(folder).replace("ledger.db", "empty.db"))
     assert isinstance(run("export", str(folder / "e")).exception, ConfigError)
     monkeypatch.setenv("SR_LEDGER_DATABASE", "")

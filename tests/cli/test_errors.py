@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 import structlog
+from typer.testing import CliRunner
 
 from services.cli import app as command
-from services.kernel.errors import Exit
+from services.kernel.errors import ConfigError, Exit
 from services.kernel.kafka.embedded_jars import class_path
+from services.kernel.keys import init_dev
 
 Ended = Callable[..., tuple[int, str]]
+CONSENT = (
+    "--agency gmp --person P-1 --recipient idva-service --purpose independent_advocacy --by a --taken-by advocate "
+    "--wording v1 --interpreter not_needed --in-private"
+)
 
 
 @pytest.fixture
@@ -40,6 +46,16 @@ def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     logging.getLogger().handlers[:] = handlers
 
 
+@pytest.mark.parametrize("arguments", ["audit subject --agency gmp", "leak trace trace.json --by a"])
+def test_an_input_that_ends_before_the_answer_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(command.app, arguments.split(), input="")
+    assert isinstance(done.exception, ConfigError)
+    assert "not given" in str(done.exception)
+
+
 def raising(error: Exception) -> Callable[[], None]:
     def raise_it() -> None:
         raise error
@@ -61,6 +77,10 @@ def test_of_the_unexpected_only_type_and_place_are_told(ended: Ended, monkeypatc
         (FileNotFoundError(2, "No such file or directory", "here"), "error: `here`: No such file or directory\n"),
         (OSError(28, "No space left on device"), "error: No space left on device\n"),
         (UnicodeDecodeError("utf-8", b"Qzv\xff", 3, 4, "invalid"), "error: a file or the input is not text in UTF-8\n"),
+        (
+            UnicodeEncodeError("utf-8", "Qzv\udcff", 3, 4, "surrogates not allowed"),
+            "error: an argument is not text in UTF-8, or the output takes less than that\n",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(
@@ -111,6 +131,11 @@ def test_settings_that_the_client_does_not_take_are_settings(
         ("quarantine open 0/0 --identity binary --by a --why audit --second b --second-key k", "no age identity"),
         ("redact --feed marac --agency a.b", "`a.b` is no agency"),
         ("bench drift --sizes 30;100", "`30;100`: write numbers"),
+        ("broker secrets secrets --node ../up", "`../up` is no node"),
+        ("broker secrets secrets --host brokér --host [::1]", "`brokér` is no host"),
+        ("audit totals 9999-12-31 --identity binary --by a", "9999-12-31 is not over"),
+        ("audit verify --log-key binary", "key `binary` is not 64 hex digits"),
+        ("leak recall binary --by a", "`binary` is no trace"),
         ("keys destroy 2026-12 --vault . --by a --second b --second-key k --recipient gone", "`gone`: No such file"),
     ],
 )
@@ -122,21 +147,63 @@ def test_mistakes_are_one_message(ended: Ended, tmp_path: Path, arguments: str, 
     assert says in said
 
 
+@pytest.mark.parametrize("days", ["-1", "0", "99999999999999999999999"])
+def test_days_that_no_clock_has_are_a_usage_error(ended: Ended, days: str) -> None:
+    for line in (f"audit expire --older-than {days} --by a", f"consent record {CONSENT} --days {days}"):
+        code, said = ended(*line.split(), SR_LEDGER_DATABASE="sqlite:///none.db")
+        assert code == Exit.USAGE
+        assert "fault of this program" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("policy sign {file} --by A1 --key {file} --reason x --reference y", "`nested.json`"),
-        ("policy explain victim-support-gm --entry {file}", "is not one ledger entry"),
-        ("replay publish {file} --by A1 --key {file} --reason x", "is no list of a replay"),
+        ("policy sign deep --by a --key k --reason r --reference R-1", "manifest"),
+        ("policy publish deep", "manifest"),
+        ("policy explain victim-support-gm --entry deep", "is not one ledger entry"),
+        ("replay publish deep --by a --key k --reason r", "`deep` is no list of a replay"),
+        ("leak pack deep out", "`deep` is no trace"),
+        ("evaluate deep", "deep line 1"),
+        ("audit verify folder", "`entries.jsonl` line 1 is no line of an export"),
     ],
 )
-def test_a_file_of_lists_inside_each_other_is_no_fault_of_the_program(
+def test_a_file_nested_too_deeply_is_no_fault_of_the_program(
     ended: Ended, tmp_path: Path, arguments: str, says: str
 ) -> None:
-    file = tmp_path / "nested.json"
-    file.write_bytes(b"[" * 100_000 + b"]" * 100_000)
-    code, said = ended(*arguments.format(file=file).split())
-    assert (code, says in said) == (Exit.USAGE, True), said
+    nested = '{"x": ' + "[" * 200_000 + "]" * 200_000 + "}"
+    (tmp_path / "deep").write_text(nested)
+    init_dev(tmp_path / "keys", [])
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "entries.jsonl").write_text(nested)
+    (tmp_path / "folder" / "checkpoint").write_text(f"o\n1\n{'A' * 43}=\n\n")
+    code, said = ended(*arguments.split(), SR_KEYS_DIR="keys")
+    assert code == Exit.USAGE
+    assert says in said
+
+
+@pytest.mark.parametrize(
+    ("database", "says"),
+    [
+        ("nonsense", "is no database URL"),
+        ("postgresql+pg8000://u@127.0.0.1:port/x", "is no database URL"),
+        ("postgresql+pg8000://u@127.0.0.1:1/x?sslmode=require", "its options are `sslmode`"),
+    ],
+)
+def test_a_database_url_that_does_not_do_is_a_setting(ended: Ended, database: str, says: str) -> None:
+    code, said = ended("audit", "search", SR_LEDGER_DATABASE=database)
+    assert code == Exit.USAGE
+    assert "`SR_LEDGER_DATABASE`" in said
+    assert says in said
+
+
+def test_of_a_database_that_is_none_the_broker_is_not_the_cause(
+    ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "explain", lambda *_, **__: "the broker refuses this password")
+    (tmp_path / "text").write_text("no database " * 100)
+    code, said = ended("audit", "search", SR_LEDGER_DATABASE="sqlite:///text")
+    assert code == Exit.UNREACHABLE
+    assert said == "error: the ledger's database: file is not a database\n"
 
 
 def test_a_password_file_that_is_no_text_is_named(ended: Ended, tmp_path: Path) -> None:

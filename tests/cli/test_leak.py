@@ -216,6 +216,7 @@ def test_a_copy_that_no_entry_let_out_is_recalled_by_its_place(
     [
         (("--aware", "yesterday"), "`yesterday` is no time"),
         (("--aware", "0001-01-01T00:00+05:00"), "is no time"),
+        (("--aware", "9999-12-31"), "is no time"),
         (("--record", "zz"), "`zz` is no pseudonym of a record"),
         (("--record", "abc" * 7), "is no pseudonym of a record"),
         ((), "cannot be written: No such file or directory"),
@@ -257,6 +258,21 @@ def test_a_pack_is_never_made_with_a_key_that_does_not_verify_it(
     monkeypatch.setenv("SR_KEYS_DIR", str(tmp_path / "keys"))
     assert isinstance(run("pack", str(file), str(tmp_path / "pack")).exception, RefusedError)
     assert not (tmp_path / "pack").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [("aware", "yesterday"), ("aware", "9999-12-31T00:00:00Z"), ("aware", ""), ("record", "x"), ("record", "ab")],
+)
+def test_a_trace_that_somebody_edited_is_none(run: Run, file: Path, broker: Broker, field: str, other: str) -> None:
+    broker.sent.clear()
+    held = read(file).aware if field == "aware" else record(1)
+    file.write_bytes(file.read_bytes().replace(f'"{held}"'.encode(), f'"{other}"'.encode()))
+    for command in (("recall", str(file), "--by", "A1"), ("pack", str(file), str(file.with_name("pack")))):
+        said = run(*command).exception
+        assert isinstance(said, ConfigError)
+        assert f"`{file}` is no trace" in str(said)
+    assert broker.sent == []
 
 
 def test_a_case_is_one_that_evaluate_reads(run: Run, file: Path, tmp_path: Path) -> None:

@@ -91,3 +91,24 @@ def test_who_approved_already_does_not_spoil_the_file(
     monkeypatch.setattr(sealed, "open_all", lambda *_, **__: [msgspec.msgpack.encode(PROPOSAL)])
     release("second-approver")
     assert sent == ["sealed.msa-s52", "ledger"]
+
+
+DEEP = b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+
+
+@pytest.mark.parametrize("opened", [b"\xc1", b"\x91" * 200_000], ids=["no message", "deep"])
+def test_what_is_sealed_and_is_no_proposal_is_refused(
+    release: Release, sent: list[str], monkeypatch: pytest.MonkeyPatch, opened: bytes
+) -> None:
+    release("first-approver")
+    monkeypatch.setattr(sealed, "open_all", lambda *_, **__: [opened])
+    with pytest.raises(RefusedError, match="is no proposal"):
+        release("second-approver")
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"{}", DEEP], ids=["binary", "another", "deep"])
+def test_a_proposal_of_something_else_is_refused_by_its_id(content: bytes) -> None:
+    made = Proposal("msa-s52", "ab" * 16, "cd" * 16, content)
+    for read in (made.notification, made.disclosure):
+        with pytest.raises(RefusedError, match=r"proposal `(ab){16}` holds no"):
+            read()

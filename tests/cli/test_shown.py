@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from services.cli import evaluate_report, quarantine
@@ -14,12 +15,14 @@ from services.cli.app import app
 from services.cli.detectors import Detector
 from services.evaluation.gold import GoldSpan, GoldText
 from services.evaluation.score import Answer, score
+from services.kernel import ledger
 from services.kernel.quarantine import SetAside
-from services.kernel.vocabulary import EntityClass
-from services.ledger import retention
+from services.kernel.record import Decision, Inbound, Outcome
+from services.kernel.vocabulary import EntityClass, OutcomeKind
+from services.ledger import retention, tables
 from services.ledger.retention import Span
 from services.ledger.store import Store
-from tests.ledger.helpers import NOW, url
+from tests.ledger.helpers import NOW, append, record, url
 
 SENT = SetAside(
     "not_json", None, (), b'{"a": "\x1b]52;c;eA==\x07"}\xff\n\tb', {"/a\x1b[2J": "\x9b31m\u202eIP \u00e9"}
@@ -55,6 +58,27 @@ def test_the_reason_of_a_hold_is_shown_as_it_was_given(tmp_path: Path, monkeypat
     assert done.exit_code == 0, done.exception
     assert "see [/y]" in done.output
     assert "see [urgent]" in done.output
+
+
+@pytest.mark.parametrize("command", [["search"], ["statement", record(1)]])
+def test_what_an_entry_says_is_shown_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """A basis is free text, and what a database holds may have been edited."""
+    monkeypatch.setenv("SR_LEDGER_DATABASE", url(tmp_path))
+    monkeypatch.setenv("COLUMNS", "400")
+    arrived = Inbound("redacted", 1, 0, NOW, None, None)
+    text = "[red]a[/] [/b] :key: \x1b]0;c\x07"
+    decided = Decision("idva-service" if command[0] == "statement" else text, "v", "allow", ("p",), text, "5" * 32)
+    outcome = Outcome(OutcomeKind.FORWARDED, record=record(1), agency="gmp", decisions=(decided,))
+    made = ledger.entry(arrived, outcome, service="router", slot=0, previous=-1, now=NOW)
+    with Store(url(tmp_path)) as store:
+        append(store, [made.value or b""])
+        with store.connection(write=True) as connection:
+            connection.execute(sa.update(tables.leaf).values(fault=None))
+    done = CliRunner().invoke(app, ["audit", *command])
+    assert done.exit_code == 0, done.exception
+    assert "[red]a[/] [/b] :key: \\x1b]0;c\\x07" in done.output
 
 
 def test_names_of_gold_files_and_texts_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

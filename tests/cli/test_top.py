@@ -6,10 +6,12 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 from typer.testing import CliRunner
 
-from services.cli import top_app
+from services.cli import top_app, top_data
 from services.cli.app import app
 from services.cli.top_app import Top
 from services.cli.top_data import Alert, MonitorUnreachableError, ask
@@ -173,6 +175,70 @@ def test_holds_and_the_gate_are_those_of_the_desk_and_not_known_without_it(monit
         server.server_close()
     with pytest.raises(ConfigError, match="--desk"):
         ask(monitor.address, "desk:9108")
+
+
+NESTED = b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+
+
+class Odd(BaseHTTPRequestHandler):
+    """Answers with `page`, byte by byte where it is `slow`; `None` is a desk whose process hangs."""
+
+    page: bytes | None = b""
+    slow = False
+
+    def do_GET(self) -> None:
+        if self.page is None:
+            time.sleep(2)
+            return
+        self.send_response(200)
+        self.end_headers()
+        for at in range(len(self.page)) if self.slow else (slice(None),):
+            self.wfile.write(self.page[at : at + 1] if isinstance(at, int) else self.page)
+            time.sleep(0.05 if self.slow else 0)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def odd(page: bytes | None, *, slow: bool = False) -> Iterator[str]:
+    handler = type("Handler", (Odd,), {"page": page, "slow": slow})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who asks hangs up
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("page", "slow"),
+    [
+        (None, False), (b"", False), (b'{"ready": false}', False), (b'{"open": {}, "gate": null}', False),
+        (b'{"ready": true, "open": {"0": 0}, "gate": null}', False), (b"\xff", False), (NESTED, False),
+        (b" " * 500, True),
+    ],
+    ids=["hangs", "empty", "not ready", "another's", "a level is missing", "binary", "deep", "never ends"],
+)  # fmt: skip
+def test_a_desk_that_does_not_know_is_told_as_such_and_in_time(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch, page: bytes | None, slow: bool
+) -> None:
+    monkeypatch.setattr(top_data, "_PAGE_S", 0.5)
+    with odd(page, slow=slow) as desk:
+        began = time.monotonic()
+        done = once(monitor.address, "--desk", desk)
+        assert "gate, holds: ?" in done.output, (done.output, done.exception)
+        assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(("page", "slow"), [(NESTED, False), (b" " * 500, True)], ids=["deep", "never ends"])
+def test_a_monitor_that_says_nothing_of_use_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, page: bytes, slow: bool
+) -> None:
+    monkeypatch.setattr(top_data, "_PAGE_S", 0.5)
+    with odd(page, slow=slow) as address:
+        assert isinstance(once(address).exception, MonitorUnreachableError)
 
 
 @pytest.mark.parametrize("option", ["--monitor", "--desk"])

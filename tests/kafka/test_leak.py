@@ -143,7 +143,7 @@ def test_what_a_newer_version_would_not_let_out_comes_back_by_itself(pipeline: P
 
 def test_what_is_no_trace_is_said(pipeline: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text("{}")
-    assert isinstance(run(pipeline, "recall", str(tmp_path / "t.json"), "--by", "A").exception, RefusedError)
+    assert isinstance(run(pipeline, "recall", str(tmp_path / "t.json"), "--by", "A").exception, ConfigError)
     assert isinstance(run(pipeline, "recall", str(tmp_path / "none"), "--by", "A").exception, ConfigError)
     assert isinstance(run(pipeline, "trace", str(tmp_path / "t.json"), "--by", "A").exception, ConfigError)
     assert isinstance(run(pipeline, "trace", str(tmp_path / "x"), "--by", "A", typed="q\n").exception, ConfigError)

@@ -74,5 +74,5 @@ def test_another_identity_opens_nothing() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"x" * 40])
 def test_what_is_no_detail_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="not sealed detail"):
+    with pytest.raises(RefusedError, match="no detail of an entry"):
         read_detail(data)

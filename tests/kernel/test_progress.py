@@ -66,6 +66,16 @@ def test_a_closed_service_is_healthy_and_says_so_only_while_somebody_asks(progre
     assert progress.open is None
 
 
+def test_a_service_exports_the_time_that_it_has_for_another_to_compare(
+    progress: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_795_600_000.5)
+    registry = CollectorRegistry()
+    registry.register(progress)
+    clock = registry.get_sample_value("safe_reporting_clock_timestamp_seconds", {"service": "router"})
+    assert clock == 1_795_600_000.5
+
+
 def test_that_it_may_publish_is_no_progress(progress: Progress, clock: Clock) -> None:
     progress.moved()
     clock.now += STILL_S

@@ -16,7 +16,7 @@ import yaml
 from services.kernel.paths import ROOT
 from services.monitor.alerts import Event
 from tests.operations.exported import samples
-from tests.operations.runbooks import runbooks
+from tests.operations.runbooks import TEXT, runbooks
 
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 TESTS = Path(__file__).with_name("rules_test.yml")
@@ -111,6 +111,14 @@ def test_every_condition_of_the_monitor_is_an_alert() -> None:
     kinds = r'(?:event|drift_alarm\{kind)="(\w+)"'  # drift has an alarm for each kind
     told = {event for rule in ALERTS for event in re.findall(kinds, rule["expr"])}
     assert told == set(Event) - {Event.CHAIN_GAP, Event.CHAIN_DOUBLE}  # those are findings: they have counters
+
+
+def test_what_nothing_on_the_alert_topic_stands_for_is_listed() -> None:
+    told = re.compile(r'monitor_conditions|drift_alarm|chain_(gaps|doubles)|canaries_late|what="leaked"|safety_open')
+    listed = re.search(r"Nothing on `ops\.alert` stands for these: ([^.]*)\.", TEXT)
+    assert listed is not None
+    names = re.findall(r"`(\w+)`", listed[1])
+    assert names == [rule["alert"] for rule in ALERTS if not told.search(rule["expr"])]
 
 
 def test_what_is_no_metric_is_found() -> None:

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.kernel import quarantine
+from services.kernel.errors import RefusedError
 from services.kernel.record import Inbound
 from services.kernel.sensitive import SensitiveBytes
 from services.kernel.vocabulary import OutcomeKind, Reason
@@ -132,7 +133,7 @@ def test_a_null_value_is_a_tombstone_whatever_its_headers() -> None:
 
 
 def test_opened_quarantine_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a quarantine value"):
+    with pytest.raises(RefusedError, match="no record set aside"):
         quarantine.read(b"\x00")
 
 

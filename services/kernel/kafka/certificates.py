@@ -11,6 +11,7 @@ In production each machine makes its own key, and an authority of the organisati
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from services.kernel.private import make_private
 #: Days of a certificate. One that ends within `RENEWED` days is made anew.
 DAYS, RENEWED = 397, 30
 _AUTHORITY_DAYS = 3650
+#: A common name has 64 characters at most; this one is a folder's too.
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOST = re.compile(r"[A-Za-z0-9_*][A-Za-z0-9._-]{0,252}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,14 @@ def make(
         days: how long they hold.
 
     Raises:
-        ConfigError: the folder cannot be written, or its authority cannot be read.
+        ConfigError: a name is none, the folder cannot be written, or its authority cannot be read.
     """
+    nodes = {node: tuple(names) for node, names in nodes.items()}
+    hosts = dict.fromkeys(name for names in nodes.values() for name in names)
+    faults = [f"`{name}` is no node: 64 letters, digits and `. _ -`" for name in nodes if not _NODE.fullmatch(name)]
+    faults += [f"`{name}` is no host: a name in ASCII, or an address" for name in hosts if _no_host(name)]
+    if faults:
+        raise ConfigError("broker secrets", faults)
     moment = now or datetime.now(UTC)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -154,6 +164,14 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
         digital_signature=not signs, key_cert_sign=signs, crl_sign=signs, content_commitment=False,
         key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
+
+
+def _no_host(name: str) -> bool:
+    """Whether it is neither an address nor a name."""
+    try:
+        return isinstance(_host(name), x509.DNSName) and not _HOST.fullmatch(name)
+    except ValueError:  # not ASCII
+        return True
 
 
 def _host(name: str) -> x509.GeneralName:

@@ -15,10 +15,11 @@ from services.kernel.kafka.seams import Limits
 from services.kernel.record import Inbound, Outcome
 
 #: The share of the limits below which no slow transaction leads: where each takes long, however small it is, less would
-#: only carry less. From one record up to it the way is open also where they take `SLOW` seconds.
+#: only carry less.
 LEAST = 1 / 32
-#: Seconds of a transaction: faster, and the next batch may be twice as large; slower, and it is half as large.
-FAST, SLOW = 0.8, 4.0
+#: Seconds of a transaction: faster, and the next batch may be twice as large, which ends in time also if it takes twice
+#: as long; slower, and it is half as large.
+SLOW = 4.0
 
 
 class Pace:
@@ -48,8 +49,7 @@ class Pace:
     def took(self, seconds: float, records: list[Inbound]) -> None:
         """Learn from `seconds` for `records`. A batch that was not full says nothing of a larger one."""
         self._slow(seconds)
-        fast = FAST if self._share >= LEAST else SLOW
-        if seconds < fast and self.full(len(records), sum(len(record.value or b"") for record in records)):
+        if seconds < SLOW and self.full(len(records), sum(len(record.value or b"") for record in records)):
             self._share = min(1.0, self._share * 2)
 
     def overtaken(self) -> None:
