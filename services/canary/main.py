@@ -77,17 +77,17 @@ def short(id_: str) -> str:
 
 
 def planter_of(settings: Settings, topology: Topology | None = None) -> Planter:
-    """The planter of a deployment: every agency and feed of its topology, one sample of each feed, and the key.
+    """The planter of a deployment: every agency and feed of its topology, the samples of each feed, and the key.
 
     Raises:
         ConfigError: no key, or a feed that cannot be planted in; all of them are listed.
     """
     topology = topology or load_topology(settings.topology_file)
     plans = {plan.feed: plan for plan in load_feeds(settings.schemas_dir).plans.values()}
-    samples: dict[str, Sample] = {}
+    samples: dict[str, list[Sample]] = {}
     for sample in load_samples(ROOT / "samples"):
         if (feed := sample.topic.rsplit(".", 1)[1]) in plans:
-            samples.setdefault(feed, sample)
+            samples.setdefault(feed, []).append(sample)
     if faults := list(_faults(topology, plans, samples)):
         raise ConfigError("canary", faults)
     key = keys.load(settings.keys_dir, ["canary"])["canary"]

@@ -18,9 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.kernel import canary
 from services.kernel.errors import ConfigError
-from services.kernel.paths import ROOT
 from services.kernel.record import Inbound, Message
-from services.kernel.samples import Sample, load_samples
+from services.kernel.samples import Sample
 from services.kernel.schema.plan import Plan
 from services.kernel.schema.words import RecordMark
 from services.kernel.vocabulary import Tag
@@ -90,20 +89,20 @@ class Planter:
     """Makes canaries, and tells what a copy of one shows.
 
     Args:
-        samples: one record of each feed, which is planted in, whichever agency sends it. What texts it has not are
-            planted in other samples of the feed.
+        samples: records of each feed, whichever agency sends it. The first is planted in, and the others where they
+            have texts that it has not.
         plans: by feed; they say where text and codes are.
         key: signs; its secret half also decides what is planted, so that nobody else can tell.
         producers: agency and feed of all that is planted in.
     """
 
     def __init__(
-        self, samples: Mapping[str, Sample], plans: Mapping[str, Plan], key: Ed25519PrivateKey, *, key_id: str,
-        producers: Sequence[tuple[str, str]] = (),
+        self, samples: Mapping[str, Sequence[Sample]], plans: Mapping[str, Plan], key: Ed25519PrivateKey, *,
+        key_id: str, producers: Sequence[tuple[str, str]] = (),
     ) -> None:  # fmt: skip
-        self._samples = {feed: (sample, *_others(feed, sample)) for feed, sample in samples.items()}
+        self._samples = samples
         self._places = {
-            feed: [list(_places(sample.value, plans[feed])) for sample in held] for feed, held in self._samples.items()
+            feed: [list(_places(sample.value, plans[feed])) for sample in held] for feed, held in samples.items()
         }
         self._plans = plans
         self._key = key
@@ -201,13 +200,6 @@ class Planter:
             return chosen.choice([(number, at) for _, number, at in texts if number == 0 and held[0][at].value])
         text = chosen.choice(sorted({pattern for pattern, _, _ in texts}))
         return chosen.choice([(number, at) for pattern, number, at in texts if pattern == text])
-
-
-def _others(feed: str, first: Sample) -> Iterator[Sample]:
-    """The feed's other samples."""
-    for sample in load_samples(ROOT / "samples"):
-        if sample.topic.endswith(f".{feed}") and sample != first:
-            yield sample
 
 
 def _sent_by(agency: str, sample: Sample) -> Sample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,8 +38,6 @@ from services.ledger.witness import Witness
 app = typer.Typer(no_args_is_help=True)
 
 NAME = "cli-auditor"
-#: A part of one finds nothing, which would read as that nothing was done.
-PSEUDONYM = re.compile(r"([0-9a-f]{2}){8,32}")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 Since = Annotated[str | None, typer.Option("--since", help="From this time on: 2026-11-25, 2026-11-25T08:00Z.")]
@@ -120,7 +118,7 @@ def verify(
     A database that was rolled back to an earlier state is whole by itself: only `--checkpoint` shows it.
     """
     settings = load_settings()
-    *older, key = log_keys(settings, log_key or [])
+    *older, key = _log_keys(settings, log_key or [])
     reader = Reader(settings.schemas_dir)
     if (checkpoint is None and witnesses) or (checkpoint is not None and folder is not None):
         raise ConfigError("audit verify", ["`--checkpoint` goes with the log in the database, `--witness` with it"])
@@ -161,7 +159,7 @@ def export(
     """Write entries with proofs, checkpoint and key, so that a third party can verify them without this software."""
     settings = load_settings()
     query = _query(since, until, agency, feed, partner, service, outcome, reason, policy, version, record)
-    known = log_keys(settings, [log_key] if log_key is not None else [])
+    known = _log_keys(settings, [log_key] if log_key is not None else [])
     with opened_store(settings) as store, store.connection() as connection, _undamaged():
         signed = _last(store)
         key = note.verify(signed, *known)  # of a new one the log may not have made use yet
@@ -276,7 +274,7 @@ def _last(store: Store) -> Signed:
     return note.read(found[-1])
 
 
-def _outside(settings: Settings, path: Path, known_keys: list[Ed25519PublicKey], witnesses: list[str]) -> Checkpoint:
+def _outside(settings: Settings, path: Path, log_keys: list[Ed25519PublicKey], witnesses: list[str]) -> Checkpoint:
     """A checkpoint from a file, signed by this log and cosigned by `witnesses` (NAME=KEY)."""
     known = {}
     for given in witnesses:
@@ -286,7 +284,7 @@ def _outside(settings: Settings, path: Path, known_keys: list[Ed25519PublicKey],
         signed = note.read(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("audit verify", [f"`{path}` cannot be read: {error}"]) from error
-    note.verify(signed, *known_keys)
+    note.verify(signed, *log_keys)
     if signed.checkpoint.origin != settings.ledger_origin:
         raise RefusedError(f"the checkpoint is of the log `{signed.checkpoint.origin}`: see `SR_LEDGER_ORIGIN`")
     if missing := sorted(known.keys() - note.witnesses(signed, known).keys()):
@@ -294,7 +292,7 @@ def _outside(settings: Settings, path: Path, known_keys: list[Ed25519PublicKey],
     return signed.checkpoint
 
 
-def log_keys(settings: Settings, paths: Sequence[Path] = ()) -> list[Ed25519PublicKey]:
+def _log_keys(settings: Settings, paths: list[Path]) -> list[Ed25519PublicKey]:
     """The log's public keys, oldest first; without `paths` all that the keys folder holds."""
     return [_log_key(settings, path) for path in paths] or keys.public_keys(settings.keys_dir, "ledger")
 
@@ -313,7 +311,7 @@ def _query(
     partner: str | None = None, service: str | None = None, outcome: str | None = None, reason: str | None = None,
     policy: str | None = None, version: str | None = None, record: str | None = None,
 ) -> Query:  # fmt: skip
-    if record is not None and not PSEUDONYM.fullmatch(record.lower()):
+    if record is not None and not re.fullmatch(ledger.PSEUDONYM, record.lower()):  # a part of one would find nothing
         raise ConfigError("audit", [f"`{record}` is no pseudonym: 16 to 64 hex digits, two for each byte"])
     return Query(
         _moment(since), _moment(until), agency, feed, partner, service, outcome, reason, policy, version, record

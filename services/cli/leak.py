@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli import leak_pack
-from services.cli.audit import PSEUDONYM, opened_store
+from services.cli.audit import opened_store
 from services.cli.leak_trace import CLOCK, Copy, Trace, finder, trace
 from services.cli.log_wait import caught_up
 from services.cli.shown import ask, show
@@ -68,7 +69,7 @@ def trace_(
         raise ConfigError("leak trace", [f"`{file}` is there already: each trace has its own"])
     if no_term and not record:
         raise ConfigError("leak trace", ["`--no-term` needs a `--record`"])
-    if wrong := [one for one in record or () if not PSEUDONYM.fullmatch(one)]:
+    if wrong := [one for one in record or () if not re.fullmatch(ledger.PSEUDONYM, one)]:
         raise ConfigError("leak trace", [f"`{one}` is no pseudonym of a record: hex digits" for one in wrong])
     known = _moment(aware)
     demand_writable(file)

@@ -26,7 +26,7 @@ RUN = 5
 
 
 def write(folder: Path, trace: Trace, store: Store, known: Sequence[Ed25519PublicKey]) -> int:
-    """Write the pack; number of ledger entries in it. `known` are the public keys that the log has had.
+    """Write the pack; number of ledger entries in it.
 
     1. Timeline and recipients from the trace.
     2. Versions of policy and detector of the deliveries, and of what the log says now.
@@ -43,7 +43,7 @@ def write(folder: Path, trace: Trace, store: Store, known: Sequence[Ed25519Publi
     if not checkpoints:
         raise ConfigError("leak pack", ["the log has no checkpoint yet: is the ledger service running?"])
     signed = note.read(checkpoints[-1])
-    key = note.verify(signed, *known)  # of a new one the log may not have made use yet
+    key = note.verify(signed, *known)
     with whole_folder(folder), store.connection() as connection:
         (folder / "timeline.json").write_bytes(_pretty(_timeline(trace)))  # 1
         with (folder / "recipients.csv").open("w", newline="", encoding="utf-8") as table:

@@ -16,6 +16,7 @@ from msgspec import Meta
 from services.cli.log_wait import caught_up
 from services.kernel.errors import ConfigError
 from services.kernel.kafka.reader import read_all
+from services.kernel.ledger import PSEUDONYM
 from services.kernel.record import Inbound
 from services.ledger.recall import Delivery, behind, deliveries
 from services.ledger.store import Store
@@ -25,7 +26,6 @@ from services.redactor.text.normalise import normalise
 CLOCK = timedelta(hours=72)
 #: Message keys that `schemas/messages/ledger-entry.json` takes.
 _KEY = re.compile(r"[0-9A-Za-z_-]{16,64}")
-Pseudonym = Annotated[str, Meta(pattern=r"^([0-9a-f]{2}){8,32}$")]
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Copy(msgspec.Struct, frozen=True):
 class Sent(msgspec.Struct, frozen=True):
     """A delivery of one of the records: with the term or without, still in the topic or not."""
 
-    record: Pseudonym
+    record: Annotated[str, Meta(pattern=PSEUDONYM)]
     partner: str
     key: str
     source: tuple[str, int, int]

@@ -25,6 +25,8 @@ RECONCILED = b"reconciled"
 RECEIVED = "sr-received"
 
 _PERSON, _REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9.@_-]{0,63}$", r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"
+#: Of a record, as entries have it.
+PSEUDONYM = r"^([0-9a-f]{2}){8,32}$"
 PersonId = Annotated[str, Meta(pattern=_PERSON)]
 Reference = Annotated[str, Meta(pattern=_REFERENCE)]
 

@@ -9,7 +9,7 @@ it, never half.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ KEPT = 1_000
 CHAINED = frozenset({"redactor", "router"})
 
 Read = Callable[[bytes], bytes | None]
+T = TypeVar("T")
 
 
 class Mark(msgspec.Struct, array_like=True):
@@ -131,7 +132,7 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
     before = mark.newest
     cells: dict[bytes, Figures] = {}
     chains: dict[bytes, Chain] = {}
-    by_hand: list[ByHand] = []
+    by_hand: dict[bytes, ByHand] = {}
     for delivery in deliveries:
         if delivery.offset <= mark.applied:  # 1
             if delivery.appended > mark.newest:
@@ -148,24 +149,25 @@ def advance(table: Read, deliveries: Sequence[Delivery], *, keys: Iterable[bytes
     writes: list[tuple[bytes, bytes | None]] = [(key, _encode(figures)) for key, figures in cells.items()]  # 4
     writes += [(key, None) for key in _too_old(keys, before, mark.newest)]
     writes += [(key, _encode(chain)) for key, chain in chains.items()]
-    writes += [(BY_HAND, _encode(ids)) for ids in by_hand]
+    writes += [(key, _encode(ids)) for key, ids in by_hand.items()]
     writes.append((MARK, _encode(mark)))
     return Step(writes, list(_findings(chains, read_mark(table).applied)))
 
 
-def _joined(table: Read, chains: dict[bytes, Chain], by_hand: list[ByHand], entry: Entry, offset: int) -> bool:
+def _held(table: Read, held: dict[bytes, T], key: bytes, kind: type[T], decoder: msgspec.msgpack.Decoder[T]) -> T:
+    """The value of a key as this step has it so far, from the table the first time, or a new one."""
+    if (found := held.get(key)) is None:
+        value = table(key)
+        found = held[key] = kind() if value is None else decoder.decode(value)
+    return found
+
+
+def _joined(table: Read, chains: dict[bytes, Chain], by_hand: dict[bytes, ByHand], entry: Entry, offset: int) -> bool:
     """False for a double, and for what its chain took in: the cells that it belongs to were written before it."""
     source = entry.source
     if source is None or entry.service not in CHAINED:
-        if not by_hand:
-            value = table(BY_HAND)
-            by_hand.append(ByHand() if value is None else _by_hand.decode(value))
-        return by_hand[0].joined(entry, offset)
-    key = chain_key(entry.service, source.topic, source.partition)
-    chain = chains.get(key)
-    if chain is None:
-        value = table(key)
-        chain = chains[key] = Chain() if value is None else _chain.decode(value)
+        return _held(table, by_hand, BY_HAND, ByHand, _by_hand).joined(entry, offset)
+    chain = _held(table, chains, chain_key(entry.service, source.topic, source.partition), Chain, _chain)
     if offset <= chain.applied:
         return False
     return _join(chain, source, offset) is not Verdict.DOUBLE
@@ -179,11 +181,7 @@ def _join(chain: Chain, source: Source, offset: int) -> Verdict:
 def _counted(table: Read, cells: dict[bytes, Figures], entry: Entry, delivery: Delivery) -> None:
     for size in Size:
         where, late = place(entry, size, delivery.appended)
-        key = where.key
-        figures = cells.get(key)
-        if figures is None:
-            value = table(key)
-            figures = cells[key] = Figures() if value is None else _figures.decode(value)
+        figures = _held(table, cells, where.key, Figures, _figures)
         count(figures, entry, offset=delivery.offset, appended=delivery.appended, late=late)
 
 

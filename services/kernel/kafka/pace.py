@@ -39,23 +39,20 @@ class Pace:
     def of(self, finished: list[tuple[Inbound, Outcome]]) -> Iterator[None]:
         """Learn from the transaction inside; from one that is given up only where that took long."""
         began = time.monotonic()
+        carried: list[Inbound] = []
         try:
             yield
-        except BaseException:
-            self._slow(time.monotonic() - began)
-            raise
-        self.took(time.monotonic() - began, [record for record, _ in finished])
+            carried = [record for record, _ in finished]
+        finally:
+            self.took(time.monotonic() - began, carried)
 
     def took(self, seconds: float, records: list[Inbound]) -> None:
         """Learn from `seconds` for `records`. A batch that was not full says nothing of a larger one."""
-        self._slow(seconds)
-        if seconds < SLOW and self.full(len(records), sum(len(record.value or b"") for record in records)):
+        if seconds > SLOW:
+            self._share = min(self._share, max(LEAST, self._share / 2))
+        elif seconds < SLOW and self.full(len(records), sum(len(record.value or b"") for record in records)):
             self._share = min(1.0, self._share * 2)
 
     def overtaken(self) -> None:
         """What the batch was decided on changed before it was decided: the next one must be through sooner."""
         self._share = max(self._one, self._share / 4)
-
-    def _slow(self, seconds: float) -> None:
-        if seconds > SLOW:
-            self._share = min(self._share, max(LEAST, self._share / 2))
